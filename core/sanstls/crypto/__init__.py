@@ -1,0 +1,1 @@
+"""Thin typed adapters over ``cryptography``: AEADs, key exchange groups and signature schemes by their TLS names."""

@@ -1,0 +1,106 @@
+"""Signature schemes (RFC 9846 4.3.3): which keys they fit, how to sign, how to verify."""
+
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+
+from sanstls.wire.registries import SignatureScheme
+
+__all__ = ["SCHEMES13", "PrivateKey", "PublicKey", "fits", "sign", "verify"]
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+
+RSASSA_PSS_OID = "1.2.840.113549.1.1.10"
+
+
+class _Rsa(NamedTuple):
+    hash: hashes.HashAlgorithm
+    is_pss_key: bool
+
+
+class _Ecdsa(NamedTuple):
+    hash: hashes.HashAlgorithm
+    curve: str
+
+
+_RSA = {
+    SignatureScheme.rsa_pss_rsae_sha256: _Rsa(hashes.SHA256(), False),
+    SignatureScheme.rsa_pss_rsae_sha384: _Rsa(hashes.SHA384(), False),
+    SignatureScheme.rsa_pss_rsae_sha512: _Rsa(hashes.SHA512(), False),
+    SignatureScheme.rsa_pss_pss_sha256: _Rsa(hashes.SHA256(), True),
+    SignatureScheme.rsa_pss_pss_sha384: _Rsa(hashes.SHA384(), True),
+    SignatureScheme.rsa_pss_pss_sha512: _Rsa(hashes.SHA512(), True),
+}
+_ECDSA = {
+    SignatureScheme.ecdsa_secp256r1_sha256: _Ecdsa(hashes.SHA256(), "secp256r1"),
+    SignatureScheme.ecdsa_secp384r1_sha384: _Ecdsa(hashes.SHA384(), "secp384r1"),
+    SignatureScheme.ecdsa_secp521r1_sha512: _Ecdsa(hashes.SHA512(), "secp521r1"),
+}
+_EDDSA: dict[SignatureScheme, tuple[type, type]] = {
+    SignatureScheme.ed25519: (ed25519.Ed25519PublicKey, ed25519.Ed25519PrivateKey),
+    SignatureScheme.ed448: (ed448.Ed448PublicKey, ed448.Ed448PrivateKey),
+}
+
+SCHEMES13: frozenset[SignatureScheme] = frozenset([*_RSA, *_ECDSA, *_EDDSA])
+"""The schemes that may sign a TLS 1.3 CertificateVerify; PKCS #1 v1.5 and SHA-1 may not (RFC 9846 4.5.2)."""
+
+
+def _pss(hash_algorithm: hashes.HashAlgorithm) -> padding.PSS:
+    return padding.PSS(padding.MGF1(hash_algorithm), hash_algorithm.digest_size)
+
+
+_ECDSA_ALGORITHM = {scheme: ec.ECDSA(entry.hash) for scheme, entry in _ECDSA.items()}
+_PSS_PADDING = {scheme: _pss(entry.hash) for scheme, entry in _RSA.items()}
+
+
+def fits(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
+    """Whether a TLS 1.3 signature by ``scheme`` can be of this key.
+
+    ``key_oid`` is the dotted OID of the key's algorithm in its certificate, which
+    alone tells an RSASSA-PSS key from a plain RSA key.
+    """
+    if scheme in _ECDSA:
+        return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == _ECDSA[scheme].curve
+    if scheme in _RSA:
+        return isinstance(key, rsa.RSAPublicKey) and _RSA[scheme].is_pss_key == (key_oid == RSASSA_PSS_OID)
+    if scheme in _EDDSA:
+        return isinstance(key, _EDDSA[scheme][0])
+    return False
+
+
+def sign(scheme: SignatureScheme, key: PrivateKey, message: bytes, *, is_deterministic: bool = False) -> bytes:
+    """Sign ``message`` (not a digest).
+
+    ``is_deterministic`` makes ECDSA take its nonce from key and message (RFC 6979).
+    Raises ``ValueError`` if the key is too small for the scheme's hash.
+    """
+    if scheme in _ECDSA and isinstance(key, ec.EllipticCurvePrivateKey):
+        algorithm = _ECDSA_ALGORITHM[scheme]
+        if is_deterministic:
+            try:
+                return key.sign(message, ec.ECDSA(_ECDSA[scheme].hash, deterministic_signing=True))
+            except UnsupportedAlgorithm:  # an OpenSSL before 3.2: a signature that can't be replayed is still right
+                pass
+        return key.sign(message, algorithm)
+    if scheme in _RSA and isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(message, _PSS_PADDING[scheme], _RSA[scheme].hash)
+    if scheme in _EDDSA and isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
+        return key.sign(message)
+    raise ValueError(f"a key of type {type(key).__name__} can't sign with {scheme}")
+
+
+def verify(scheme: SignatureScheme, key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether ``signature`` is right. ``scheme`` must fit the key (:func:`fits`)."""
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, _ECDSA_ALGORITHM[scheme])
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, message, _PSS_PADDING[scheme], _RSA[scheme].hash)
+        else:
+            key.verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,215 @@
+"""All that a connection tells, and all that it asks.
+
+Events are immutable values. Those derived from :class:`Request` stop the
+handshake until ``connection.answer(request, value)``; the others are notices.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from sanstls.crypto.signatures import PublicKey
+from sanstls.errors import TLSError
+from sanstls.identity import Credential, Verified
+from sanstls.record.layer import Epoch
+from sanstls.wire.codec import Struct
+from sanstls.wire.messages import ClientHello, ServerHello
+from sanstls.wire.registries import (
+    AlertDescription,
+    AlertLevel,
+    CipherSuite,
+    ContentType,
+    NamedGroup,
+    ProtocolVersion,
+    SignatureScheme,
+)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionInfo:
+    """What was negotiated.
+
+    ``peer_chain`` holds the peer's certificates as DER, leaf first, as they came;
+    ``verified`` what the verifier found (``None`` if the verdict came from
+    elsewhere); ``signature_scheme`` signed the server's CertificateVerify.
+    """
+
+    version: ProtocolVersion
+    cipher_suite: CipherSuite
+    group: NamedGroup | None
+    signature_scheme: SignatureScheme | None
+    alpn: str | None
+    server_name: str | None
+    peer_chain: tuple[bytes, ...]
+    verified: Verified | None
+    credential: Credential | None = None
+    hello_retried: bool = False
+    resumed: bool = False
+    early_data: bool = False
+
+
+class Event:
+    """The base of everything that ``receive_data`` returns."""
+
+    __slots__ = ()
+
+
+# Notices ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHelloReceived(Event):
+    """A server got a ClientHello. ``server_name`` and ``alpn`` are what it asks for."""
+
+    hello: ClientHello
+    server_name: str | None
+    alpn: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHelloReceived(Event):
+    """A client got the ServerHello."""
+
+    hello: ServerHello
+
+
+@dataclass(frozen=True, slots=True)
+class HelloRetryRequested(Event):
+    """The server wants a second ClientHello, with a share for ``group`` if that is given."""
+
+    hello: ServerHello
+    group: NamedGroup | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReceived(Event):
+    """The peer's certificates (DER, leaf first) came; they are not verified yet."""
+
+    chain: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeComplete(Event):
+    """Both sides have proved themselves: data may be sent."""
+
+    info: ConnectionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived(Event):
+    """Application data. ``early`` tells 0-RTT data, which may be a replay."""
+
+    data: bytes
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeysUpdated(Event):
+    """The application traffic keys of one direction were updated (RFC 9846 4.7.3)."""
+
+    direction: Literal["sending", "receiving"]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseNotifyReceived(Event):
+    """The peer sends no more; this side still may (half-close)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertReceived(Event):
+    """The peer sent an alert other than close_notify."""
+
+    level: AlertLevel
+    description: AlertDescription
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFailed(Event):
+    """The connection is over because of ``error``. Its alert is among the bytes to send."""
+
+    error: TLSError
+
+
+# Trace (``trace=True``) and key log (``key_log=True``) --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent(Event):
+    """Something was queued to be sent: a handshake message, an alert, data.
+
+    ``size`` is its own length in bytes, without record header and protection;
+    ``message`` its parsed form where it has one.
+    """
+
+    name: str
+    content_type: ContentType
+    epoch: Epoch
+    size: int
+    message: Struct | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived(Event):
+    """Something came in; the fields are those of :class:`MessageSent`."""
+
+    name: str
+    content_type: ContentType
+    epoch: Epoch
+    size: int
+    message: Struct | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeysDerived(Event):
+    """A secret was derived. It is named as in RFC 9846 7.1; its value is not told."""
+
+    name: str
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretLogged(Event):
+    """A line of an SSLKEYLOGFILE. Whoever has it can read the connection."""
+
+    line: str
+
+    def __repr__(self) -> str:
+        return f"SecretLogged({self.line.split(' ')[0]} …)"
+
+
+# Requests ---------------------------------------------------------------------------------------------------------
+
+
+class Request(Event, Generic[_T]):
+    """A question that stops the handshake until it is answered with a ``T``, or rejected.
+
+    Requests are compared by identity: each is answered once.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationRequest(Request[None]):
+    """Is the peer who it should be? Answer with ``None`` to accept; ``reject`` with a ``CertificateError``.
+
+    ``chain`` is DER, leaf first, as it came; ``server_name`` the name that was
+    asked for; ``role`` says whose certificate it is.
+    """
+
+    chain: tuple[bytes, ...]
+    server_name: str | None
+    role: Literal["server", "client"]
+    ocsp_response: bytes = b""
+    scts: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignatureRequest(Request[bytes]):
+    """Sign ``message`` (exactly these bytes, not a digest) by ``scheme`` with the key of ``public_key``."""
+
+    scheme: SignatureScheme
+    message: bytes
+    public_key: PublicKey
+    credential: Credential

@@ -1,0 +1,362 @@
+"""What the hellos mean: how they are made, checked and chosen from (RFC 9846 4.2, 4.3).
+
+Checks stand in the order of the RFC; each violation is one line.
+"""
+
+from sanstls.config import ServerConfig
+from sanstls.crypto.groups import BadKeyShare, generate, respond
+from sanstls.crypto.suites import SUITES13, Suite
+from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
+from sanstls.identity import Credential
+from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.wire.extensions import (
+    HELLO_RETRY_REQUEST_RANDOM,
+    Cookie,
+    Extension,
+    Extensions,
+    KeyShareClientHello,
+    KeyShareEntry,
+    KeyShareHelloRetryRequest,
+    KeyShareServerHello,
+    NamedGroupList,
+    OfferedPsks,
+    ProtocolNameList,
+    SelectedVersion,
+    ServerName,
+    ServerNameAcknowledgement,
+    ServerNameList,
+    SignatureSchemeList,
+    SupportedVersions,
+)
+from sanstls.wire.messages import ClientHello, EncryptedExtensions, ServerHello
+from sanstls.wire.registries import (
+    ExtensionType,
+    NamedGroup,
+    NameType,
+    ProtocolVersion,
+    SignatureScheme,
+)
+
+_TLS12, _TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+_DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
+_NULL_COMPRESSION = b"\x00"
+
+
+# The client's side -------------------------------------------------------------------------------------------------
+
+
+def build_client_hello(hs: ClientHandshake) -> ClientHello:
+    """RFC 9846 4.2.2: the first ClientHello."""
+    config = hs.config
+    for group in config.first_shares:
+        hs.key_shares[group] = generate(group, config.random)
+    extensions: list[Extension] = []
+    if hs.server_name is not None and not _is_ip_address(hs.server_name):
+        extensions.append(ServerNameList((ServerName(NameType.host_name, hs.server_name.encode("ascii")),)))
+    extensions += config.hello_extensions
+    extensions.append(_offer_shares(hs))
+    return ClientHello(
+        legacy_version=_TLS12,
+        random=config.random(32),
+        legacy_session_id=config.random(32) if config.middlebox_compatibility else b"",
+        cipher_suites=config.cipher_suites,
+        legacy_compression_methods=_NULL_COMPRESSION,
+        extensions=Extensions(extensions),
+    )
+
+
+def _is_ip_address(server_name: str) -> bool:
+    """RFC 6066 3: literal addresses are not sent in server_name."""
+    return ":" in server_name or server_name.replace(".", "").isdigit()
+
+
+def _offer_shares(hs: ClientHandshake) -> KeyShareClientHello:
+    return KeyShareClientHello(tuple([KeyShareEntry(group, share.public) for group, share in hs.key_shares.items()]))
+
+
+def answer_retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) -> ClientHello:
+    """RFC 9846 4.2.4 and 4.2.2: the second ClientHello, the same but for what the server asked for."""
+    selected = retry.extensions.get(KeyShareHelloRetryRequest)
+    cookie = retry.extensions.get(Cookie)
+    if selected is None and cookie is None:
+        raise PeerMisbehaviour.USELESS_RETRY()
+    if selected is not None:
+        group = selected.selected_group
+        if group not in hs.config.groups:
+            raise PeerMisbehaviour.RETRY_FOR_UNOFFERED_GROUP(str(group))
+        if group in hs.key_shares:
+            raise PeerMisbehaviour.RETRY_FOR_SENT_SHARE(str(group))
+        hs.key_shares = {group: generate(group, hs.config.random)}
+    extensions: list[Extension] = []
+    for extension in hello.extensions:
+        is_share = selected is not None and extension.type == ExtensionType.key_share
+        extensions.append(_offer_shares(hs) if is_share else extension)
+    if cookie is not None:
+        extensions.append(cookie)
+    return hello.replace(extensions=Extensions(extensions))
+
+
+def check_server_hello(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> Suite:
+    """RFC 9846 4.2.3: what holds for a ServerHello and a HelloRetryRequest alike. Gives the suite."""
+    check_selected_version(hs, server_hello)
+    for extension_type in server_hello.extensions.types:
+        if extension_type not in hello.extensions and not (
+            server_hello.is_retry and extension_type == ExtensionType.cookie
+        ):
+            raise PeerMisbehaviour.UNSOLICITED_EXTENSION(str(extension_type))
+    if server_hello.legacy_session_id_echo != hello.legacy_session_id:
+        raise PeerMisbehaviour.SESSION_ID_NOT_ECHOED()
+    if server_hello.cipher_suite not in hello.cipher_suites:
+        raise PeerMisbehaviour.UNOFFERED_CIPHER_SUITE(str(server_hello.cipher_suite))
+    if server_hello.legacy_compression_method != 0:
+        raise PeerMisbehaviour.COMPRESSION_CHOSEN()
+    return SUITES13[server_hello.cipher_suite]
+
+
+def check_selected_version(hs: ClientHandshake, server_hello: ServerHello) -> None:
+    """RFC 9846 4.3.1, and the downgrade sentinels of 4.2.3."""
+    selected = server_hello.extensions.get(SelectedVersion)
+    if selected is not None:
+        if selected.selected_version != _TLS13:
+            raise PeerMisbehaviour.UNOFFERED_VERSION(selected.selected_version.text)
+        return
+    if server_hello.is_retry:
+        raise PeerMisbehaviour.MISSING_EXTENSION("supported_versions")
+    if server_hello.random[-8:] in _DOWNGRADE_SENTINELS:
+        raise PeerMisbehaviour.DOWNGRADE_SENTINEL(f"it chose {server_hello.legacy_version.text}")
+    if server_hello.legacy_version < _TLS12:
+        raise PeerMisbehaviour.OBSOLETE_VERSION(f"the server chose {server_hello.legacy_version.text}")
+    raise PeerMisbehaviour.NO_COMMON_VERSION(
+        f"the server chose {server_hello.legacy_version.text}; offered was {hs.config.versions[0].text}"
+    )
+
+
+def check_server_hello_after_retry(retry: ServerHello, server_hello: ServerHello) -> None:
+    """RFC 9846 4.2.4: what was chosen in the HelloRetryRequest stays chosen."""
+    if server_hello.cipher_suite != retry.cipher_suite:
+        raise PeerMisbehaviour.CHANGED_AFTER_RETRY("another cipher suite")
+    selected = retry.extensions.get(KeyShareHelloRetryRequest)
+    share = server_hello.extensions.get(KeyShareServerHello)
+    if selected is not None and share is not None and share.server_share.group != selected.selected_group:
+        raise PeerMisbehaviour.CHANGED_AFTER_RETRY("another group")
+
+
+def complete_key_exchange(hs: ClientHandshake, server_hello: ServerHello) -> tuple[NamedGroup, bytes]:
+    """RFC 9846 4.3.8: the group of the server's share and the shared secret."""
+    extension = server_hello.extensions.get(KeyShareServerHello)
+    if extension is None:
+        raise PeerMisbehaviour.MISSING_EXTENSION("key_share")
+    entry = extension.server_share
+    own = hs.key_shares.get(entry.group)
+    if own is None:
+        raise PeerMisbehaviour.UNOFFERED_GROUP(str(entry.group))
+    try:
+        return entry.group, own.complete(entry.key_exchange)
+    except BadKeyShare as error:
+        raise PeerMisbehaviour.BAD_KEY_SHARE(str(error)) from error
+
+
+def check_encrypted_extensions(hello: ClientHello, encrypted: EncryptedExtensions) -> str | None:
+    """RFC 9846 4.4.1: nothing unasked. Gives the application protocol (RFC 7301 3.1)."""
+    for extension_type in encrypted.extensions.types:
+        if extension_type not in hello.extensions:
+            raise PeerMisbehaviour.UNSOLICITED_EXTENSION(str(extension_type))
+    chosen = encrypted.extensions.get(ProtocolNameList)
+    if chosen is None:
+        return None
+    offered = hello.extensions.get(ProtocolNameList)
+    names = chosen.protocol_name_list
+    if len(names) != 1 or offered is None or names[0] not in offered.protocol_name_list:
+        raise PeerMisbehaviour.BAD_PROTOCOL_CHOICE()
+    return names[0].decode()
+
+
+# The server's side -------------------------------------------------------------------------------------------------
+
+
+def check_client_hello(config: ServerConfig, hello: ClientHello) -> None:
+    """RFC 9846 4.2.2 and 9.2: version, and what a TLS 1.3 ClientHello must hold."""
+    extensions = hello.extensions
+    versions = extensions.get(SupportedVersions)
+    if versions is None:
+        if hello.legacy_version < _TLS12:
+            raise PeerMisbehaviour.OBSOLETE_VERSION(f"the client speaks {hello.legacy_version.text} at most")
+        raise PeerMisbehaviour.NO_COMMON_VERSION("the client does not offer TLS 1.3")
+    if _TLS13 not in versions.versions:
+        offered = ", ".join(version.text for version in versions.versions)
+        raise PeerMisbehaviour.NO_COMMON_VERSION(f"the client offers {offered}")
+    if hello.legacy_version != _TLS12:
+        raise PeerMisbehaviour.WRONG_LEGACY_VERSION(hello.legacy_version.text)
+    if hello.legacy_compression_methods != _NULL_COMPRESSION:
+        raise PeerMisbehaviour.COMPRESSION_OFFERED()
+    psks = extensions.get(OfferedPsks)
+    if psks is not None:
+        if extensions.types[-1] != ExtensionType.pre_shared_key:
+            raise PeerMisbehaviour.PSK_NOT_LAST()
+        if ExtensionType.psk_key_exchange_modes not in extensions:
+            raise PeerMisbehaviour.PSK_WITHOUT_MODES()
+        if len(psks.identities) != len(psks.binders):
+            raise PeerMisbehaviour.BINDERS_DO_NOT_MATCH()
+    # Pre-shared keys are not used here, so that all three are needed even beside a pre_shared_key.
+    for needed in (ExtensionType.signature_algorithms, ExtensionType.supported_groups, ExtensionType.key_share):
+        if needed not in extensions:
+            raise PeerMisbehaviour.MISSING_EXTENSION(str(needed))
+    shares = extensions.get(KeyShareClientHello)
+    groups = extensions.get(NamedGroupList)
+    assert shares is not None
+    assert groups is not None
+    seen: set[int] = set()
+    for entry in shares.client_shares:
+        if entry.group in seen:
+            raise PeerMisbehaviour.DUPLICATE_KEY_SHARE(str(entry.group))
+        if entry.group not in groups.named_group_list:
+            raise PeerMisbehaviour.UNOFFERED_GROUP(str(entry.group))
+        seen.add(entry.group)
+
+
+def requested_server_name(hello: ClientHello) -> str | None:
+    """RFC 6066 3: the host name that the client asks for, in lower case."""
+    names = hello.extensions.get(ServerNameList)
+    if names is None:
+        return None
+    hosts = [entry.name for entry in names.server_name_list if entry.name_type == NameType.host_name]
+    if len(hosts) != 1:
+        raise PeerMisbehaviour.BAD_SERVER_NAME(f"{len(hosts)} host names")
+    try:
+        name = hosts[0].decode("ascii").lower()
+    except UnicodeDecodeError:
+        raise PeerMisbehaviour.BAD_SERVER_NAME("not ASCII") from None
+    if not name.isprintable() or " " in name or len(name) > 255:
+        raise PeerMisbehaviour.BAD_SERVER_NAME("not a DNS name")
+    return name.removesuffix(".")
+
+
+def offered_protocols(hello: ClientHello) -> tuple[str, ...]:
+    """RFC 7301: what the client offers, for people; bytes that are no UTF-8 are escaped."""
+    names = hello.extensions.get(ProtocolNameList)
+    return tuple([name.decode("utf-8", "backslashreplace") for name in names.protocol_name_list]) if names else ()
+
+
+def choose_cipher_suite(config: ServerConfig, hello: ClientHello) -> Suite:
+    """RFC 9846 4.2.1: the server's first that the client offers."""
+    for suite in config.cipher_suites:
+        if suite in hello.cipher_suites:
+            return SUITES13[suite]
+    raise PeerMisbehaviour.NO_COMMON_CIPHER_SUITE(f"the client offers {', '.join(map(str, hello.cipher_suites[:8]))}")
+
+
+def choose_group(config: ServerConfig, hello: ClientHello) -> tuple[NamedGroup, bytes | None]:
+    """RFC 9846 4.2.1: the group and the client's share for it.
+
+    The server's first group of which there is a share; where there is none, the
+    first in common, for which a HelloRetryRequest must ask.
+    """
+    shares = hello.extensions.get(KeyShareClientHello)
+    groups = hello.extensions.get(NamedGroupList)
+    assert shares is not None
+    assert groups is not None
+    by_group = {entry.group: entry.key_exchange for entry in shares.client_shares}
+    for group in config.groups:
+        if group in by_group:
+            return group, by_group[group]
+    for group in config.groups:
+        if group in groups.named_group_list:
+            return group, None
+    raise PeerMisbehaviour.NO_COMMON_GROUP(f"the client offers {', '.join(map(str, groups.named_group_list[:8]))}")
+
+
+def choose_protocol(config: ServerConfig, hello: ClientHello) -> str | None:
+    """RFC 7301 3.2: the server's first that the client offers; none if either side does not care."""
+    offered = hello.extensions.get(ProtocolNameList)
+    if offered is None or not config.alpn:
+        return None
+    for name, encoded in zip(config.alpn, config.alpn_names, strict=True):
+        if encoded in offered.protocol_name_list:
+            return name
+    raise PeerMisbehaviour.NO_COMMON_PROTOCOL(f"the client offers {', '.join(offered_protocols(hello)[:8])}")
+
+
+def choose_credential(
+    config: ServerConfig, hello: ClientHello, server_name: str | None
+) -> tuple[Credential, SignatureScheme]:
+    """RFC 9846 4.5.1.2: a credential of the right name whose signature the client can verify."""
+    accepted = hello.extensions.get(SignatureSchemeList)
+    assert accepted is not None
+    schemes = accepted.supported_signature_algorithms
+    named = [c for c in config.credentials if server_name is not None and c.matches(server_name)]
+    for credential in (*named, *config.credentials):
+        for scheme in credential.signature_schemes:
+            if scheme in schemes and scheme in config.signature_schemes:
+                return credential, scheme
+    raise PeerMisbehaviour.NO_SUITABLE_CREDENTIAL(f"it accepts {', '.join(map(str, schemes[:12]))}")
+
+
+def build_hello_retry_request(hello: ClientHello, suite: Suite, group: NamedGroup) -> ServerHello:
+    """RFC 9846 4.2.4."""
+    return ServerHello(
+        legacy_version=_TLS12,
+        random=HELLO_RETRY_REQUEST_RANDOM,
+        legacy_session_id_echo=hello.legacy_session_id,
+        cipher_suite=suite.suite,
+        legacy_compression_method=0,
+        extensions=Extensions([SelectedVersion(_TLS13), KeyShareHelloRetryRequest(group)]),
+    )
+
+
+# RFC 9846 4.2.2: all that may differ in the second ClientHello.
+_MAY_CHANGE = frozenset(
+    {
+        ExtensionType.key_share,
+        ExtensionType.early_data,
+        ExtensionType.cookie,
+        ExtensionType.pre_shared_key,
+        ExtensionType.padding,
+    }
+)
+
+
+def check_retried_hello(first: ClientHello, second: ClientHello, group: NamedGroup) -> bytes:
+    """RFC 9846 4.2.2 and 4.3.8: the second ClientHello is the first, with the share asked for. Gives that share."""
+    fields = ("legacy_version", "random", "legacy_session_id", "cipher_suites", "legacy_compression_methods")
+    for name in fields:
+        if getattr(first, name) != getattr(second, name):
+            raise PeerMisbehaviour.RETRIED_HELLO_CHANGED(name)
+    kept_first = [extension for extension in first.extensions if extension.type not in _MAY_CHANGE]
+    kept_second = [extension for extension in second.extensions if extension.type not in _MAY_CHANGE]
+    if kept_first != kept_second:
+        raise PeerMisbehaviour.RETRIED_HELLO_CHANGED("extensions")
+    if ExtensionType.early_data in second.extensions:
+        raise PeerMisbehaviour.RETRIED_HELLO_CHANGED("early_data")
+    shares = second.extensions.get(KeyShareClientHello)
+    if shares is None or [entry.group for entry in shares.client_shares] != [group]:
+        raise PeerMisbehaviour.RETRY_NOT_HEEDED(str(group))
+    return shares.client_shares[0].key_exchange
+
+
+def build_server_hello(
+    hs: ServerHandshake, hello: ClientHello, group: NamedGroup, client_share: bytes
+) -> tuple[ServerHello, bytes]:
+    """RFC 9846 4.2.3: the ServerHello and the shared secret."""
+    try:
+        share, shared_secret = respond(group, client_share, hs.config.random)
+    except BadKeyShare as error:
+        raise PeerMisbehaviour.BAD_KEY_SHARE(str(error)) from error
+    server_hello = ServerHello(
+        legacy_version=_TLS12,
+        random=hs.config.random(32),
+        legacy_session_id_echo=hello.legacy_session_id,
+        cipher_suite=hs.suite.suite,
+        legacy_compression_method=0,
+        extensions=Extensions([SelectedVersion(_TLS13), KeyShareServerHello(KeyShareEntry(group, share))]),
+    )
+    return server_hello, shared_secret
+
+
+def build_encrypted_extensions(protocol: str | None, *, is_name_used: bool) -> EncryptedExtensions:
+    """RFC 9846 4.4.1."""
+    extensions: list[Extension] = []
+    if is_name_used:
+        extensions.append(ServerNameAcknowledgement())
+    if protocol is not None:
+        extensions.append(ProtocolNameList((protocol.encode(),)))
+    return EncryptedExtensions(Extensions(extensions))

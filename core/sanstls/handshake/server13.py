@@ -1,0 +1,104 @@
+"""The server's handshake of TLS 1.3, to be read beside RFC 9846 section 2 and appendix A.2."""
+
+from sanstls.events import ClientHelloReceived, ConnectionInfo, HelloRetryRequested
+from sanstls.handshake.authentication import check_finished, make_certificate_verify, make_finished
+from sanstls.handshake.negotiation import (
+    build_encrypted_extensions,
+    build_hello_retry_request,
+    build_server_hello,
+    check_client_hello,
+    check_retried_hello,
+    choose_cipher_suite,
+    choose_credential,
+    choose_group,
+    choose_protocol,
+    offered_protocols,
+    requested_server_name,
+)
+from sanstls.handshake.vocabulary import Established, Flow, ServerHandshake
+from sanstls.record.layer import Epoch
+from sanstls.schedule.key_schedule13 import KeySchedule
+from sanstls.wire.messages import ClientHello, Finished
+from sanstls.wire.registries import ProtocolVersion
+
+__all__ = ["server_handshake"]
+
+
+def server_handshake(hs: ServerHandshake) -> Flow[Established]:
+    """ClientHello to client Finished (RFC 9846 2, figure 1)."""
+    hello = yield from hs.expect(ClientHello)
+    hs.client_random = hello.random
+    server_name = requested_server_name(hello)
+    hs.notify(ClientHelloReceived(hello, server_name, offered_protocols(hello)))
+
+    # Negotiation (4.2.1): everything is chosen before anything is sent
+    config = hs.config
+    check_client_hello(config, hello)
+    suite = choose_cipher_suite(config, hello)
+    group, client_share = choose_group(config, hello)
+    protocol = choose_protocol(config, hello)
+    credential, scheme = choose_credential(config, hello, server_name)
+
+    # Key exchange (4.2), with a retry if the client guessed another group
+    is_retried = client_share is None
+    hs.start_transcript(suite, is_retried=is_retried)
+    if client_share is None:
+        retry = hs.send(build_hello_retry_request(hello, suite, group))
+        hs.notify(HelloRetryRequested(retry, group))
+        _send_change_cipher_spec(hs, hello)
+        second = yield from hs.expect(ClientHello)
+        client_share = check_retried_hello(hello, second, group)
+        hello = second
+    server_hello, shared_secret = build_server_hello(hs, hello, group, client_share)
+    hs.send(server_hello)
+    if not is_retried:
+        _send_change_cipher_spec(hs, hello)
+
+    hs.schedule = KeySchedule(suite.hash_name)
+    hs.schedule.extract(shared_secret)
+    up_to_server_hello = hs.transcript_hash()
+    client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
+    server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
+    hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
+    hs.records.set_write_secret(Epoch.handshake, suite, server_secret)
+
+    # Server parameters (4.4) and authentication (4.5)
+    is_name_used = server_name is not None and credential.matches(server_name)
+    hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used))
+    hs.send(config.certificate_messages[credential])
+    certificate_verify = yield from make_certificate_verify(hs, "server", credential, scheme)
+    hs.send(certificate_verify)
+    hs.send(make_finished(hs, server_secret))
+
+    # Application keys hang on everything up to the server's Finished (7.1)
+    hs.schedule.extract()
+    up_to_server_finished = hs.transcript_hash()
+    client_application_secret = hs.derive_secret(b"c ap traffic", up_to_server_finished)
+    server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
+    exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
+    hs.records.set_write_secret(Epoch.application, suite, server_application_secret)
+
+    # The client's Finished (4.5.3)
+    finished = yield from hs.expect(Finished)
+    check_finished(hs, finished, client_secret, up_to_server_finished)
+    hs.records.set_read_secret(Epoch.application, suite, client_application_secret)
+
+    info = ConnectionInfo(
+        version=ProtocolVersion.TLS13,
+        cipher_suite=suite.suite,
+        group=group,
+        signature_scheme=scheme,
+        alpn=protocol,
+        server_name=server_name,
+        peer_chain=(),
+        verified=None,
+        credential=credential,
+        hello_retried=is_retried,
+    )
+    return Established(info, suite, client_application_secret, server_application_secret, exporter_secret)
+
+
+def _send_change_cipher_spec(hs: ServerHandshake, hello: ClientHello) -> None:
+    """RFC 9846 E.4: once, after the first handshake message, if the client is in compatibility mode."""
+    if hello.legacy_session_id:
+        hs.send_change_cipher_spec()

@@ -1,0 +1,46 @@
+"""The transcript hash (RFC 9846 4.1): a running hash over the handshake messages, headers included."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from sanstls.wire.registries import HandshakeType
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["Transcript"]
+
+
+class Transcript:
+    """Messages are kept as they are until the hash is known, and only hashed from then on."""
+
+    __slots__ = ("_early", "_hash")
+
+    def __init__(self) -> None:
+        self._early: list[bytes] = []
+        self._hash: _Hash | None = None
+
+    def add(self, message: bytes) -> None:
+        """Append one message, header included."""
+        if self._hash is None:
+            self._early.append(message)
+        else:
+            self._hash.update(message)
+
+    def start(self, hash_name: str, *, is_retried: bool) -> None:
+        """The suite's hash is known now.
+
+        After a HelloRetryRequest the first ClientHello is replaced by the synthetic
+        message_hash (RFC 9846 4.1).
+        """
+        if is_retried:
+            digest = hashlib.new(hash_name, self._early[0]).digest()
+            header = HandshakeType.message_hash.to_bytes(1, "big") + len(digest).to_bytes(3, "big")
+            self._early[0] = header + digest
+        self._hash = hashlib.new(hash_name, b"".join(self._early))
+        self._early.clear()
+
+    def digest(self) -> bytes:
+        """The hash of all messages so far."""
+        assert self._hash is not None, "the hash is not known yet"
+        return self._hash.copy().digest()

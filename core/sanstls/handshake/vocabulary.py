@@ -1,0 +1,193 @@
+"""The small vocabulary that the flows are written in: send, expect, ask, notify.
+
+A flow is a generator. It yields what it waits for: a tuple of message classes
+(one of them must come next) or a :class:`Request`. It is sent the message with its
+raw bytes, or the answer; a rejection is thrown into it.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeVar
+
+from sanstls.config import ClientConfig, ServerConfig
+from sanstls.crypto.groups import KeyShare
+from sanstls.crypto.suites import Suite
+from sanstls.events import (
+    ConnectionInfo,
+    Event,
+    KeysDerived,
+    MessageSent,
+    Request,
+    SecretLogged,
+)
+from sanstls.handshake.transcript import Transcript
+from sanstls.record.layer import Epoch
+from sanstls.schedule.key_schedule13 import KeySchedule
+from sanstls.wire.messages import HandshakeMessage
+from sanstls.wire.registries import ContentType, NamedGroup
+
+_T = TypeVar("_T")
+_M = TypeVar("_M", bound=HandshakeMessage)
+
+Wait = tuple[type[HandshakeMessage], ...] | Request[Any]
+Flow = Generator[Wait, Any, _T]
+
+
+class Records(Protocol):
+    """All that a flow knows of the record layer."""
+
+    write_epoch: Epoch
+    read_epoch: Epoch
+
+    def send_message(self, message: bytes) -> None:
+        """Send a handshake message."""
+
+    def send_change_cipher_spec(self) -> None:
+        """Send the dummy change_cipher_spec."""
+
+    def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
+        """Receive under these keys from now on."""
+
+    def set_write_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
+        """Send under these keys from now on."""
+
+
+class Established:
+    """What a finished handshake leaves to the connection."""
+
+    __slots__ = ("client_secret", "exporter_secret", "info", "server_secret", "suite")
+
+    def __init__(
+        self, info: ConnectionInfo, suite: Suite, client_secret: bytes, server_secret: bytes, exporter_secret: bytes
+    ) -> None:
+        self.info = info
+        self.suite = suite
+        self.client_secret = client_secret
+        self.server_secret = server_secret
+        self.exporter_secret = exporter_secret
+
+
+# The names of SSLKEYLOGFILE for the labels of RFC 9846 7.1, and what each secret is for.
+_SECRETS = {
+    b"c hs traffic": ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "protects what the client sends until its Finished"),
+    b"s hs traffic": ("SERVER_HANDSHAKE_TRAFFIC_SECRET", "protects what the server sends until its Finished"),
+    b"c ap traffic": ("CLIENT_TRAFFIC_SECRET_0", "protects the client's data"),
+    b"s ap traffic": ("SERVER_TRAFFIC_SECRET_0", "protects the server's data"),
+    b"exp master": ("EXPORTER_SECRET", "is the source of exported keying material"),
+}
+_SECRET_NAMES = {
+    b"c hs traffic": "client_handshake_traffic_secret",
+    b"s hs traffic": "server_handshake_traffic_secret",
+    b"c ap traffic": "client_application_traffic_secret_0",
+    b"s ap traffic": "server_application_traffic_secret_0",
+    b"exp master": "exporter_secret",
+}
+
+
+class Handshake:
+    """A handshake under way: what both roles need."""
+
+    __slots__ = ("_is_traced", "client_random", "events", "key_log", "records", "schedule", "suite", "transcript")
+
+    def __init__(self, config: ClientConfig | ServerConfig, records: Records, events: list[Event]) -> None:
+        self.records = records
+        self.events = events
+        self.transcript = Transcript()
+        self.key_log = config.key_log
+        self._is_traced = config.trace
+        self.client_random = b""
+        self.suite: Suite
+        self.schedule: KeySchedule
+
+    def notify(self, event: Event) -> None:
+        """Tell the caller."""
+        self.events.append(event)
+
+    def send(self, message: _M) -> _M:
+        """Send a message and add it to the transcript."""
+        raw = message.encode()
+        self.transcript.add(raw)
+        self.records.send_message(raw)
+        if self._is_traced:
+            self.notify(
+                MessageSent(type(message).__name__, ContentType.handshake, self.records.write_epoch, len(raw), message)
+            )
+        return message
+
+    def send_change_cipher_spec(self) -> None:
+        """Send the dummy change_cipher_spec (RFC 9846 E.4)."""
+        self.records.send_change_cipher_spec()
+        if self._is_traced:
+            self.notify(MessageSent("ChangeCipherSpec", ContentType.change_cipher_spec, Epoch.plaintext, 1))
+
+    def expect(self, *kinds: type[_M]) -> Flow[_M]:
+        """Wait for a message of one of these kinds, and add it to the transcript."""
+        message: _M
+        message, raw = yield kinds
+        self.transcript.add(raw)
+        return message
+
+    def start_transcript(self, suite: Suite, *, is_retried: bool) -> None:
+        """The cipher suite is known, and with it the hash (RFC 9846 4.1)."""
+        self.suite = suite
+        self.transcript.start(suite.hash_name, is_retried=is_retried)
+
+    def transcript_hash(self) -> bytes:
+        """Transcript-Hash of all messages so far (RFC 9846 4.1)."""
+        return self.transcript.digest()
+
+    def derive_secret(self, label: bytes, transcript_hash: bytes) -> bytes:
+        """Derive-Secret (RFC 9846 7.1) of the present rung of the schedule, logged if that is asked for."""
+        secret = self.schedule.derive_secret(label, transcript_hash)
+        if self.key_log:
+            self.notify(SecretLogged(f"{_SECRETS[label][0]} {self.client_random.hex()} {secret.hex()}"))
+        if self._is_traced:
+            self.notify(KeysDerived(_SECRET_NAMES[label], _SECRETS[label][1]))
+        return secret
+
+
+class ClientHandshake(Handshake):
+    """A client's handshake."""
+
+    __slots__ = ("config", "key_shares", "server_name")
+
+    def __init__(self, config: ClientConfig, server_name: str | None, records: Records, events: list[Event]) -> None:
+        super().__init__(config, records, events)
+        self.config = config
+        self.server_name = server_name
+        self.key_shares: dict[NamedGroup, KeyShare] = {}
+
+    def ask(self, request: Request[_T], own_answer: Callable[[], _T] | None) -> Flow[_T]:
+        """The answer to a request: the configuration's own, or the caller's if it deferred this kind."""
+        return (yield from _ask(self.config, request, own_answer))
+
+
+class ServerHandshake(Handshake):
+    """A server's handshake."""
+
+    __slots__ = ("config",)
+
+    def __init__(self, config: ServerConfig, records: Records, events: list[Event]) -> None:
+        super().__init__(config, records, events)
+        self.config = config
+
+    def ask(self, request: Request[_T], own_answer: Callable[[], _T] | None) -> Flow[_T]:
+        """The answer to a request: the configuration's own, or the caller's if it deferred this kind."""
+        return (yield from _ask(self.config, request, own_answer))
+
+
+def _ask(config: ClientConfig | ServerConfig, request: Request[_T], own_answer: Callable[[], _T] | None) -> Flow[_T]:
+    if own_answer is not None and type(request) not in config.defer:
+        return own_answer()
+    answer: _T = yield request
+    return answer
+
+
+__all__ = [
+    "ClientHandshake",
+    "Established",
+    "Flow",
+    "Handshake",
+    "Records",
+    "ServerHandshake",
+    "Wait",
+]

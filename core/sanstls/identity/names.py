@@ -1,0 +1,49 @@
+"""The names that certificates are checked against (RFC 9525): DNS names and IP addresses."""
+
+import ipaddress
+
+from sanstls.errors import LocalError
+
+__all__ = ["ServerName", "matches", "parse_server_name"]
+
+ServerName = str | ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_MAX_NAME, _MAX_LABEL = 253, 63
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def parse_server_name(name: str) -> ServerName:
+    """An IP address, or a DNS name in lower case without trailing dot.
+
+    Raises ``LocalError`` for everything else, with what to do about it.
+    """
+    if not isinstance(name, str):
+        raise LocalError(f"server_name must be a str, not {type(name).__name__}")
+    if not name.isascii():
+        raise LocalError(f"server_name {name!r} is not ASCII: convert it first, for example with the idna package")
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    if ":" in name or "[" in name or "/" in name:
+        raise LocalError(f"server_name {name!r} must be a bare host name or IP address: no port, brackets, scheme")
+    lowered = name.lower().removesuffix(".")
+    labels = lowered.split(".")
+    if not lowered or len(lowered) > _MAX_NAME or any(not 0 < len(label) <= _MAX_LABEL for label in labels):
+        raise LocalError(f"server_name {name!r} is no DNS name: 1 to 63 characters between dots, 253 at most in all")
+    if not all(_ALLOWED.issuperset(label) for label in labels):
+        raise LocalError(f"server_name {name!r} has characters that no DNS name has")
+    if labels[-1].isdigit():
+        raise LocalError(f"server_name {name!r} is neither a DNS name nor an IP address")
+    return lowered
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a certificate's DNS name covers ``name``; a wildcard is a whole leftmost label (RFC 9525 6.3)."""
+    pattern, name = pattern.lower(), name.lower()
+    if pattern == name:
+        return True
+    if not pattern.startswith("*."):
+        return False
+    _, _, rest = name.partition(".")
+    return bool(rest) and "." in rest and rest == pattern[2:]

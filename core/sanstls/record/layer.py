@@ -1,0 +1,59 @@
+"""The record layer of one connection over a byte stream: reader, writer and the epochs of their keys.
+
+A handshake knows of it only :meth:`RecordLayer.send_message`, ``set_read_secret``,
+``set_write_secret`` and ``send_change_cipher_spec``: another transport (QUIC,
+DTLS) can stand in its place.
+"""
+
+from enum import Enum
+
+from sanstls.crypto.suites import Suite
+from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.messages import MessageReader
+from sanstls.record.protection import Opener, Sealer
+from sanstls.record.reader import RecordReader
+from sanstls.record.writer import RecordWriter
+
+__all__ = ["Epoch", "RecordLayer"]
+
+
+class Epoch(Enum):
+    """Under which keys something is sent."""
+
+    plaintext = "in the clear"
+    early = "early data keys"
+    handshake = "handshake keys"
+    application = "application keys"
+
+
+class RecordLayer:
+    """Records in both directions."""
+
+    __slots__ = ("messages", "read_epoch", "reader", "write_epoch", "writer")
+
+    def __init__(self) -> None:
+        self.reader = RecordReader()
+        self.writer = RecordWriter()
+        self.messages = MessageReader()
+        self.read_epoch = Epoch.plaintext
+        self.write_epoch = Epoch.plaintext
+
+    def send_message(self, message: bytes) -> None:
+        """Send a handshake message, header included."""
+        self.writer.write_message(message)
+
+    def send_change_cipher_spec(self) -> None:
+        """Send the dummy change_cipher_spec (RFC 9846 E.4)."""
+        self.writer.write_change_cipher_spec()
+
+    def set_write_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
+        """From now on, send under the keys of this traffic secret."""
+        self.writer.set_sealer(Sealer(suite, traffic_secret))
+        self.write_epoch = epoch
+
+    def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
+        """From now on, receive under the keys of this traffic secret."""
+        if not self.messages.is_empty:
+            raise PeerMisbehaviour.MESSAGE_ACROSS_KEY_CHANGE()
+        self.reader.opener = Opener(suite, traffic_secret)
+        self.read_epoch = epoch

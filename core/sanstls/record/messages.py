@@ -1,0 +1,80 @@
+"""From handshake records to handshake messages (RFC 9846 5.1): reassembly, bounded."""
+
+from collections import deque
+
+from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.limits import MAX_CERTIFICATE_MESSAGE, MAX_HANDSHAKE_MESSAGE
+from sanstls.wire.registries import HandshakeType
+
+__all__ = ["MessageReader"]
+
+_CERTIFICATE = int(HandshakeType.certificate)
+_COMPRESSED_CERTIFICATE = int(HandshakeType.compressed_certificate)
+
+# After one of these the keys may change, so nothing behind it may be read before it is understood (RFC 9846 5.1).
+_BEFORE_KEY_CHANGE = frozenset(
+    map(
+        int,
+        (
+            HandshakeType.client_hello,
+            HandshakeType.server_hello,
+            HandshakeType.end_of_early_data,
+            HandshakeType.finished,
+            HandshakeType.key_update,
+        ),
+    )
+)
+
+
+class MessageReader:
+    """Takes the content of handshake records, gives whole messages, header included."""
+
+    __slots__ = ("_partial", "_queue", "last_type")
+
+    def __init__(self) -> None:
+        self._partial = b""
+        self._queue: deque[bytes] = deque()
+        self.last_type = 0
+
+    def feed(self, content: bytes) -> None:
+        """Take the content of one handshake record."""
+        if not content:
+            raise PeerMisbehaviour.EMPTY_HANDSHAKE_RECORD()
+        data = self._partial + content if self._partial else content
+        position, size = 0, len(data)
+        while size - position >= 4:
+            length = int.from_bytes(data[position + 1 : position + 4], "big")
+            is_certificate = data[position] in (_CERTIFICATE, _COMPRESSED_CERTIFICATE)
+            if length > (MAX_CERTIFICATE_MESSAGE if is_certificate else MAX_HANDSHAKE_MESSAGE):
+                raise PeerMisbehaviour.MESSAGE_TOO_LONG(f"{HandshakeType(data[position])} of {length} bytes")
+            end = position + 4 + length
+            if end > size:
+                break
+            self._queue.append(data[position:end] if position or end < size else data)
+            self.last_type = data[position]
+            position = end
+        self._partial = data[position:]
+
+    def next_message(self) -> bytes | None:
+        """The next whole message."""
+        return self._queue.popleft() if self._queue else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits: no message and no part of one."""
+        return not self._queue and not self._partial
+
+    @property
+    def has_partial(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._partial)
+
+    @property
+    def may_change_keys(self) -> bool:
+        """Whether the last message that came may be followed by a change of keys."""
+        return self.last_type in _BEFORE_KEY_CHANGE
+
+    def discard(self) -> None:
+        """Forget everything."""
+        self._partial = b""
+        self._queue.clear()

@@ -1,0 +1,75 @@
+"""Record protection of TLS 1.3 (RFC 9846 5.2 to 5.5): one key in one direction."""
+
+from sanstls.crypto.suites import InvalidTag, Suite
+from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.limits import MAX_CIPHERTEXT, MAX_PLAINTEXT
+from sanstls.schedule.key_schedule13 import traffic_key_and_iv
+
+__all__ = ["Opener", "Sealer"]
+
+_JOIN_BELOW = 2048
+"""Below this many bytes, joining header and ciphertext costs less than handling two buffers."""
+
+
+class Sealer:
+    """Protects the records of one direction under one key."""
+
+    __slots__ = ("_encrypt", "_iv", "_overhead", "records_left", "sequence_number")
+
+    def __init__(self, suite: Suite, traffic_secret: bytes) -> None:
+        key, iv = traffic_key_and_iv(suite.hash_name, traffic_secret, suite.key_size)
+        self._encrypt = suite.aead(key).encrypt
+        self._iv = int.from_bytes(iv, "big")
+        self._overhead = suite.tag_size + 1
+        self.sequence_number = 0
+        self.records_left = suite.record_limit
+
+    def seal(self, queue: list[bytes], content_type: bytes, content: bytes | memoryview, padding: int = 0) -> None:
+        """Append to ``queue`` the buffers of one record with ``content`` (at most ``MAX_PLAINTEXT`` bytes).
+
+        ``padding`` zeros are added (RFC 9846 5.4). The content is copied once; a
+        large record is left as two buffers, header and ciphertext.
+        """
+        header = b"\x17\x03\x03" + (len(content) + self._overhead + padding).to_bytes(2, "big")
+        nonce = (self._iv ^ self.sequence_number).to_bytes(12, "big")
+        inner = b"".join((content, content_type, bytes(padding))) if padding else b"".join((content, content_type))
+        self.sequence_number += 1
+        self.records_left -= 1
+        if len(content) < _JOIN_BELOW:
+            queue.append(header + self._encrypt(nonce, inner, header))
+        else:
+            queue += (header, self._encrypt(nonce, inner, header))
+
+
+class Opener:
+    """Opens the records of one direction under one key."""
+
+    __slots__ = ("_decrypt", "_iv", "sequence_number")
+
+    def __init__(self, suite: Suite, traffic_secret: bytes) -> None:
+        key, iv = traffic_key_and_iv(suite.hash_name, traffic_secret, suite.key_size)
+        self._decrypt = suite.aead(key).decrypt
+        self._iv = int.from_bytes(iv, "big")
+        self.sequence_number = 0
+
+    max_ciphertext = MAX_CIPHERTEXT
+
+    def open(self, header: memoryview, ciphertext: memoryview) -> tuple[int, bytes]:
+        """The content type and content of one protected record."""
+        try:
+            inner = self._decrypt((self._iv ^ self.sequence_number).to_bytes(12, "big"), ciphertext, header)
+        except InvalidTag:
+            raise PeerMisbehaviour.BAD_RECORD_MAC(f"record {self.sequence_number} of its epoch") from None
+        self.sequence_number += 1
+        content_type = inner[-1] if inner else 0
+        if content_type:
+            content = inner[:-1]
+        else:
+            inner = inner.rstrip(b"\0")  # padding (RFC 9846 5.4)
+            if not inner:
+                raise PeerMisbehaviour.NO_CONTENT_TYPE()
+            content_type = inner[-1]
+            content = inner[:-1]
+        if len(content) > MAX_PLAINTEXT:
+            raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(content)} bytes of plaintext")
+        return content_type, content

@@ -1,0 +1,1 @@
+"""From shared secrets to keys: the key schedules of TLS."""
