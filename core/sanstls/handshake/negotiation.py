@@ -219,7 +219,7 @@ def requested_server_name(hello: ClientHello) -> str | None:
     names = hello.extensions.get(ServerNameList)
     if names is None:
         return None
-    hosts = [entry.name for entry in names.server_name_list if entry.name_type == NameType.host_name]
+    hosts = [entry.name for entry in names.server_name_list if int(entry.name_type) == int(NameType.host_name)]
     if len(hosts) != 1:
         raise PeerMisbehaviour.BAD_SERVER_NAME(f"{len(hosts)} host names")
     try:

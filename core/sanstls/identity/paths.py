@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from sanstls.errors import CertificateError
 from sanstls.identity.diagnosis import (
-    explain_path,
     check_leaf_name,
     check_validity,
     describe,
+    explain_path,
     weak_signature,
 )
 from sanstls.identity.trust import TrustStore

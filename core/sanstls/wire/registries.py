@@ -9,7 +9,6 @@ unchanged. Which values this library *uses* is decided elsewhere
 from enum import IntEnum
 from typing import Any, Self
 
-
 _WIDTHS: dict[type["Registry"], int] = {}
 
 
