@@ -123,16 +123,22 @@ class _Connection:
         :class:`ConnectionFailed`, after the alert was queued. Once the peer has
         closed, or the connection has failed, whatever comes is ignored.
         """
-        self._start()
+        if self._flow is None:
+            self._start()
         if self._is_read_closed:
             return self._take_events()
         reader = self._records.reader
         reader.feed(data)
-        self._run(self._pump)
+        try:
+            self._pump()
+        except BaseException as error:
+            self._end_by(error)
         reader.keep()
         if self._request is not None and reader.kept > MAX_KEPT_WHILE_WAITING:
             self._fail(PeerMisbehaviour.TOO_MUCH_WHILE_WAITING(f"{reader.kept} bytes"))
-        return self._take_events()
+        events = self._events.copy()  # the list itself is shared with the handshake
+        self._events.clear()
+        return events
 
     def receive_eof(self) -> list[Event]:
         """The transport has ended. Without a close_notify before, that is :class:`UnexpectedEOF`."""
@@ -152,19 +158,17 @@ class _Connection:
         self._events.clear()
         return events
 
-    def _run(self, step: Callable[[], None]) -> None:
-        """Do what the peer's bytes ask for, and turn what is wrong with them into an event and an alert."""
-        try:
-            step()
-        except LocalError:
-            raise
-        except TLSError as error:
+    def _end_by(self, error: BaseException) -> None:
+        """What the peer's bytes led to: an event and an alert, unless it is the caller's mistake or a defect."""
+        if isinstance(error, LocalError):
+            raise error
+        if isinstance(error, TLSError):
             self._fail(error)
-        except BaseException:
-            # A defect of this library or of what the caller gave it (a clock, a verifier): the connection must
-            # not go on from an unknown place, and the defect must be seen.
-            self._fail(LocalError("an unexpected exception ended the connection"), AlertDescription.internal_error)
-            raise
+            return
+        # A defect of this library or of what the caller gave it (a clock, a verifier): the connection must
+        # not go on from an unknown place, and the defect must be seen.
+        self._fail(LocalError("an unexpected exception ended the connection"), AlertDescription.internal_error)
+        raise error
 
     def _pump(self) -> None:
         """Read records until there is none, or a decision must be waited for."""
@@ -375,17 +379,16 @@ class _Connection:
         """Take one step of the flow, then read what was kept."""
         reader = self._records.reader
 
-        def go_on() -> None:
+        reader.feed(b"")
+        try:
             step()
             self._deliver_messages()
             self._pump()
-
-        reader.feed(b"")
-        try:
-            self._run(go_on)
         except LocalError as error:  # the answer was of a wrong type: the flow has ended on it
             self._fail(error, AlertDescription.internal_error)
             raise
+        except BaseException as error:
+            self._end_by(error)
         finally:
             reader.keep()
         return self._take_events()
@@ -394,7 +397,11 @@ class _Connection:
 
     def data_to_send(self) -> bytes:
         """Take all bytes that are queued for the transport."""
-        return b"".join(self.buffers_to_send())
+        if self._flow is None:
+            self._start()
+        if self._owes_key_update:
+            self._update_sending_keys(KeyUpdateRequest.update_not_requested)
+        return b"".join(self._records.writer.take())
 
     def buffers_to_send(self) -> list[bytes]:
         """The same as :meth:`data_to_send` without joining, for ``sendmsg`` or ``writelines``."""

@@ -21,10 +21,11 @@ def parse_server_name(name: str) -> ServerName:
         raise LocalError(f"server_name must be a str, not {type(name).__name__}")
     if not name.isascii():
         raise LocalError(f"server_name {name!r} is not ASCII: convert it first, for example with the idna package")
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        pass
+    if ":" in name or name[-1:].isdigit():  # the others can't be addresses, and most are names
+        try:
+            return ipaddress.ip_address(name)
+        except ValueError:
+            pass
     if ":" in name or "[" in name or "/" in name:
         raise LocalError(f"server_name {name!r} must be a bare host name or IP address: no port, brackets, scheme")
     lowered = name.lower().removesuffix(".")

@@ -37,21 +37,19 @@ _EVALUATED = (
 )
 
 
-def needs_own_builder(chain: Sequence[x509.Certificate], store: TrustStore) -> bool:
-    """Whether an Ed25519 or Ed448 key or signature is in the way of ``cryptography``'s verifier."""
-    return any(_is_eddsa(certificate) for certificate in chain) or any(
-        _is_eddsa(anchor) for certificate in chain for anchor in store.issuers_of(certificate)
-    )
+_EDDSA_OIDS = frozenset({x509.SignatureAlgorithmOID.ED25519, x509.SignatureAlgorithmOID.ED448})
 
 
-_EDDSA_OIDS = ("1.3.101.112", "1.3.101.113")
+def needs_own_builder(chain: Sequence[x509.Certificate]) -> bool:
+    """Whether an Ed25519 or Ed448 key or signature is in the way of ``cryptography``'s verifier.
 
-
-def _is_eddsa(certificate: x509.Certificate) -> bool:
-    return (
-        certificate.signature_algorithm_oid.dotted_string in _EDDSA_OIDS
-        or certificate.public_key_algorithm_oid.dotted_string in _EDDSA_OIDS
-    )
+    An anchor with such a key shows in the signature below it.
+    """
+    for certificate in chain:
+        # Keys and signatures of these schemes have the same OID (RFC 8410 3).
+        if certificate.signature_algorithm_oid in _EDDSA_OIDS or certificate.public_key_algorithm_oid in _EDDSA_OIDS:
+            return True
+    return False
 
 
 def find_path(

@@ -102,7 +102,7 @@ class _PathVerifier:
             )
         when = datetime.datetime.fromtimestamp(at, datetime.UTC)
         try:
-            if needs_own_builder(chain, self.store):
+            if needs_own_builder(chain):
                 path = find_path(
                     chain, self.store, server_name=server_name, when=when, role=role, strict=self._is_strict
                 )

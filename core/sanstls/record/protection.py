@@ -2,7 +2,7 @@
 
 from sanstls.crypto.suites import InvalidTag, Suite
 from sanstls.misbehaviour import PeerMisbehaviour
-from sanstls.record.limits import MAX_CIPHERTEXT, MAX_PLAINTEXT
+from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.schedule.key_schedule13 import traffic_key_and_iv
 
 __all__ = ["Opener", "Sealer"]
@@ -52,8 +52,6 @@ class Opener:
         self._iv = int.from_bytes(iv, "big")
         self.sequence_number = 0
 
-    max_ciphertext = MAX_CIPHERTEXT
-
     def open(self, header: memoryview, ciphertext: memoryview) -> tuple[int, bytes]:
         """The content type and content of one protected record."""
         try:
@@ -61,15 +59,10 @@ class Opener:
         except InvalidTag:
             raise PeerMisbehaviour.BAD_RECORD_MAC(f"record {self.sequence_number} of its epoch") from None
         self.sequence_number += 1
-        content_type = inner[-1] if inner else 0
-        if content_type:
-            content = inner[:-1]
-        else:
+        if not inner or not inner[-1]:
             inner = inner.rstrip(b"\0")  # padding (RFC 9846 5.4)
             if not inner:
                 raise PeerMisbehaviour.NO_CONTENT_TYPE()
-            content_type = inner[-1]
-            content = inner[:-1]
-        if len(content) > MAX_PLAINTEXT:
-            raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(content)} bytes of plaintext")
-        return content_type, content
+        if len(inner) > MAX_PLAINTEXT + 1:
+            raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(inner) - 1} bytes of plaintext")
+        return inner[-1], inner[:-1]

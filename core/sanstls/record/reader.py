@@ -1,7 +1,7 @@
 """From bytes to records (RFC 9846 5.1): finds them, opens them, and bounds them."""
 
 from sanstls.misbehaviour import PeerError, PeerMisbehaviour
-from sanstls.record.limits import MAX_PLAINTEXT
+from sanstls.record.limits import MAX_CIPHERTEXT, MAX_PLAINTEXT
 from sanstls.record.protection import Opener
 
 __all__ = ["RecordReader"]
@@ -78,13 +78,11 @@ class RecordReader:
             if view is not None and not self.seen_first and start < self._size:
                 self._check_first(bytes(view[start : self._size]))
             return None
-        if not self.seen_first:
-            self._check_first(bytes(view[start : start + 16]))
         content_type = view[start]
         end = body + (view[start + 3] << 8 | view[start + 4])
         opener = self.opener
         if opener is not None and content_type == _APPLICATION_DATA:
-            if end - body > opener.max_ciphertext:
+            if end - body > MAX_CIPHERTEXT:
                 raise PeerMisbehaviour.RECORD_OVERFLOW(f"{end - body} bytes of ciphertext")
             if end > self._size:
                 return None
@@ -92,6 +90,8 @@ class RecordReader:
             record = opener.open(view[start:body], view[body:end])
             self.allows_plain_alert = False
             return record
+        if not self.seen_first:
+            self._check_first(bytes(view[start : start + 16]))
         if not _CCS <= content_type <= _APPLICATION_DATA:
             raise PeerMisbehaviour.UNKNOWN_RECORD_TYPE(f"type {content_type}")
         if opener is not None and content_type != _CCS and not (content_type == _ALERT and self.allows_plain_alert):

@@ -41,10 +41,10 @@ def _hkdf_expand(hash_name: str, secret: bytes, info: bytes, length: int) -> byt
     return output[:length]
 
 
-def _label_prefix(label: bytes, length: int) -> bytes:
+def _label_prefix(label: bytes, length: int, context_length: int) -> bytes:
     """HkdfLabel up to its context (RFC 9846 7.1)."""
     full = b"tls13 " + label
-    return length.to_bytes(2, "big") + len(full).to_bytes(1, "big") + full
+    return length.to_bytes(2, "big") + len(full).to_bytes(1, "big") + full + context_length.to_bytes(1, "big")
 
 
 _known_prefix = lru_cache(maxsize=64)(_label_prefix)  # only the RFC's own labels come here, not an application's
@@ -52,7 +52,9 @@ _known_prefix = lru_cache(maxsize=64)(_label_prefix)  # only the RFC's own label
 
 def hkdf_expand_label(hash_name: str, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
     """HKDF-Expand-Label (RFC 9846 7.1) with one of the RFC's labels; ``length`` in bytes."""
-    info = _known_prefix(label, length) + len(context).to_bytes(1, "big") + context
+    info = _known_prefix(label, length, len(context)) + context
+    if length <= len(secret):  # one block is enough: a secret is as long as its hash
+        return hmac.digest(secret, info + b"\x01", hash_name)[:length]
     return _hkdf_expand(hash_name, secret, info, length)
 
 
@@ -117,7 +119,7 @@ def exporter(hash_name: str, exporter_secret: bytes, label: bytes, context: byte
     """TLS-Exporter (RFC 9846 7.5); ``length`` in bytes."""
     size = len(exporter_secret)
     empty = _empty_hash(hash_name)
-    info = _label_prefix(label, size) + size.to_bytes(1, "big") + empty
+    info = _label_prefix(label, size, size) + empty
     secret = _hkdf_expand(hash_name, exporter_secret, info, size)
-    info = _label_prefix(b"exporter", length) + size.to_bytes(1, "big") + hashlib.new(hash_name, context).digest()
+    info = _label_prefix(b"exporter", length, size) + hashlib.new(hash_name, context).digest()
     return _hkdf_expand(hash_name, secret, info, length)
