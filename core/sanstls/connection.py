@@ -128,9 +128,13 @@ class _Connection:
         if self._is_read_closed:
             return self._take_events()
         reader = self._records.reader
-        reader.feed(data)
         try:
-            self._pump()
+            record = reader.whole_record(data) if self._may_receive_data and self._request is None else None
+            if record is not None:
+                self._receive_record(*record)
+            else:
+                reader.feed(data)
+                self._pump()
         except BaseException as error:
             self._end_by(error)
         reader.keep()
@@ -180,21 +184,23 @@ class _Connection:
             record = reader.next_record()
             if record is None:
                 return
-            content_type, content = record
-            if content_type != _APPLICATION_DATA:
-                self._receive_other(content_type, content)
-                continue
-            if not self._may_receive_data:
-                raise PeerMisbehaviour.PREMATURE_APPLICATION_DATA()
-            if records.messages.has_partial:
-                raise PeerMisbehaviour.INTERLEAVED_RECORD()
-            if self._is_traced:
-                self._trace_received("ApplicationData", ContentType.application_data, len(content))
-            if content:
-                self._empty_records = self._key_updates = 0
-                self._events.append(DataReceived(content))
-            else:
-                self._count_empty_record()
+            self._receive_record(*record)
+
+    def _receive_record(self, content_type: int, content: bytes) -> None:
+        if content_type != _APPLICATION_DATA:
+            self._receive_other(content_type, content)
+            return
+        if not self._may_receive_data:
+            raise PeerMisbehaviour.PREMATURE_APPLICATION_DATA()
+        if self._records.messages.has_partial:
+            raise PeerMisbehaviour.INTERLEAVED_RECORD()
+        if self._is_traced:
+            self._trace_received("ApplicationData", ContentType.application_data, len(content))
+        if content:
+            self._empty_records = self._key_updates = 0
+            self._events.append(DataReceived(content))
+        else:
+            self._count_empty_record()
 
     def _may_read_on(self) -> bool:
         """Whether the next record can be understood before the open request is answered.

@@ -8,8 +8,10 @@ Nothing here fails because of a time.
 """
 
 import argparse
+import contextlib
 import gc
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -80,14 +82,10 @@ def theirs_handshake(pki: Pki) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     client = pki.ssl_client.wrap_bio(to_client, to_server, server_hostname=SERVER_NAME)
     server = pki.ssl_server.wrap_bio(to_server, to_client, server_side=True)
     for side in (client, server, client, server):
-        try:
+        with contextlib.suppress(ssl.SSLWantReadError):
             side.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-    try:
+    with contextlib.suppress(ssl.SSLWantReadError):
         client.read(1)  # takes the session tickets
-    except ssl.SSLWantReadError:
-        pass
     return client, server
 
 
@@ -197,10 +195,13 @@ def bench_import() -> Row:
         "import sanstls\n"
         "print(time.perf_counter() - begin)\n"
     )
-    times = [
-        float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
-        for _ in range(7)
-    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() as cache:  # compiled modules, as an installed package has them
+        environment["PYTHONPYCACHEPREFIX"] = cache
+        command = [sys.executable, "-c", script]
+        times = [
+            float(subprocess.run(command, capture_output=True, check=True, env=environment).stdout) for _ in range(8)
+        ]
     return Row("import sanstls, beyond cryptography's parts", "ms", min(times) * 1e3, None, "≤ 40 ms")
 
 

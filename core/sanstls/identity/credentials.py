@@ -97,7 +97,7 @@ class Credential:
     def from_pem(
         cls, chain_pem: bytes | str, key_pem: bytes | str | None, password: bytes | str | None = None
     ) -> "Credential":
-        """From PEM: the chain with the leaf first, and the key (PKCS #8, PKCS #1 or SEC 1; ``None``: kept elsewhere)."""
+        """From PEM: the chain, leaf first, and the key (PKCS #8, PKCS #1 or SEC 1; ``None``: it is kept elsewhere)."""
         try:
             certificates = x509.load_pem_x509_certificates(_as_bytes(chain_pem))
         except ValueError as error:

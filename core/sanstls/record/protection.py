@@ -52,7 +52,7 @@ class Opener:
         self._iv = int.from_bytes(iv, "big")
         self.sequence_number = 0
 
-    def open(self, header: memoryview, ciphertext: memoryview) -> tuple[int, bytes]:
+    def open(self, header: bytes | memoryview, ciphertext: memoryview) -> tuple[int, bytes]:
         """The content type and content of one protected record."""
         try:
             inner = self._decrypt((self._iv ^ self.sequence_number).to_bytes(12, "big"), ciphertext, header)

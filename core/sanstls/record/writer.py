@@ -35,7 +35,7 @@ class RecordWriter:
         """Queue a handshake message."""
         self._messages.append(message)
 
-    def write_data(self, data: bytes | bytearray | memoryview) -> None:
+    def write_data(self, data: bytes | memoryview) -> None:
         """Queue application data, however long. Needs keys."""
         if self._messages:
             self.flush_messages()
@@ -43,7 +43,7 @@ class RecordWriter:
         assert sealer is not None, "RFC 9846 5.1: application data is never sent unprotected"
         size = len(data)
         if size <= self.max_plaintext:
-            sealer.seal(self._queue, _APPLICATION_DATA, data if isinstance(data, bytes | memoryview) else bytes(data))
+            sealer.seal(self._queue, _APPLICATION_DATA, data)
             return
         view = memoryview(data)
         for start in range(0, size, self.max_plaintext):
