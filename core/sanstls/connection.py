@@ -138,8 +138,10 @@ class _Connection:
         except BaseException as error:
             self._end_by(error)
         reader.keep()
-        if self._request is not None and reader.kept > MAX_KEPT_WHILE_WAITING:
-            self._fail(PeerMisbehaviour.TOO_MUCH_WHILE_WAITING(f"{reader.kept} bytes"))
+        if self._request is not None:
+            kept = reader.kept + self._records.messages.kept
+            if kept > MAX_KEPT_WHILE_WAITING:
+                self._fail(PeerMisbehaviour.TOO_MUCH_WHILE_WAITING(f"{kept} bytes"))
         events = self._events.copy()  # the list itself is shared with the handshake
         self._events.clear()
         return events
@@ -223,9 +225,8 @@ class _Connection:
         """A record that is not application data."""
         records = self._records
         if content_type == _HANDSHAKE:
-            if not self._is_write_closed or self._established is not None:
-                records.messages.feed(content)
-                self._deliver_messages()
+            records.messages.feed(content)
+            self._deliver_messages()
             return
         if records.messages.has_partial:
             raise PeerMisbehaviour.INTERLEAVED_RECORD()
@@ -464,7 +465,7 @@ class _Connection:
             return
         self._may_send_data = False
         if self._established is None:
-            if self._flow is not None and self._records.writer.first_record_version == b"\x03\x03":
+            if self._flow is not None:
                 self._send_alert(AlertDescription.user_canceled, AlertLevel.warning)
                 self._send_alert(AlertDescription.close_notify, AlertLevel.warning)
             self._end()

@@ -65,6 +65,11 @@ class MessageReader:
         return not self._queue and not self._partial
 
     @property
+    def kept(self) -> int:
+        """How many bytes wait, in whole messages and in a part of one."""
+        return len(self._partial) + sum(map(len, self._queue))
+
+    @property
     def has_partial(self) -> bool:
         """Whether a message has begun and not ended."""
         return bool(self._partial)
