@@ -123,10 +123,10 @@ class _Connection:
         :class:`ConnectionFailed`, after the alert was queued. Once the peer has
         closed, or the connection has failed, whatever comes is ignored.
         """
-        if self._flow is None:
+        if not self._may_receive_data:
             self._start()
-        if self._is_read_closed:
-            return self._take_events()
+            if self._is_read_closed:
+                return self._take_events()
         reader = self._records.reader
         try:
             record = reader.whole_record(data) if self._may_receive_data and self._request is None else None
@@ -135,16 +135,14 @@ class _Connection:
             else:
                 reader.feed(data)
                 self._pump()
+                reader.keep()
         except BaseException as error:
             self._end_by(error)
-        reader.keep()
         if self._request is not None:
             kept = reader.kept + self._records.messages.kept
             if kept > MAX_KEPT_WHILE_WAITING:
                 self._fail(PeerMisbehaviour.TOO_MUCH_WHILE_WAITING(f"{kept} bytes"))
-        events = self._events.copy()  # the list itself is shared with the handshake
-        self._events.clear()
-        return events
+        return self._take_events()
 
     def receive_eof(self) -> list[Event]:
         """The transport has ended. Without a close_notify before, that is :class:`UnexpectedEOF`."""
@@ -160,9 +158,13 @@ class _Connection:
         return f"waiting for {' or '.join(kind.__name__ for kind in self._waits_for)}"
 
     def _take_events(self) -> list[Event]:
-        events = self._events.copy()  # the list itself is shared with the handshake
-        self._events.clear()
-        return events
+        events = self._events
+        if self._flow is None:
+            self._events = []
+            return events
+        taken = events.copy()  # the list itself is shared with the handshake
+        events.clear()
+        return taken
 
     def _end_by(self, error: BaseException) -> None:
         """What the peer's bytes led to: an event and an alert, unless it is the caller's mistake or a defect."""
@@ -251,6 +253,7 @@ class _Connection:
             self._trace_received("Alert", ContentType.alert, 2, alert)
         if alert.description == AlertDescription.close_notify and self._established is not None:
             self._is_read_closed = True
+            self._may_receive_data = False
             self._records.reader.discard()
             self._events.append(CloseNotifyReceived())
             return
@@ -361,43 +364,44 @@ class _Connection:
     # Requests -------------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request[_T], value: _T) -> list[Event]:
-        """Answer a request and go on with what had to wait for it."""
-        self._take_request(request)
+        """Answer a request and go on with what had to wait for it.
+
+        ``LocalError`` if the value is of a wrong type (the request still waits then), or
+        the request does not wait any more.
+        """
+        self._check_request(request)
+        request.check(value)
+        self._request = None
         assert self._flow is not None
         flow = self._flow
         return self._go_on(lambda: self._resume(flow.send, value))
 
     def reject(self, request: Request[Any], error: TLSError | None = None) -> list[Event]:
         """Refuse a request: the handshake fails with ``error``, whose alert is sent."""
-        self._take_request(request)
+        self._check_request(request)
+        self._request = None
         assert self._flow is not None
         flow = self._flow
         refusal = error if error is not None else _Refused(f"the {type(request).__name__} was rejected")
         return self._go_on(lambda: self._resume(flow.throw, refusal))
 
-    def _take_request(self, request: Request[Any]) -> None:
+    def _check_request(self, request: Request[Any]) -> None:
         if self._failure is not None:
             raise LocalError("the connection has failed; nothing can be answered any more") from self._failure
         if request is not self._request:
             raise LocalError(f"this {type(request).__name__} does not wait for an answer (answered already?)")
-        self._request = None
 
     def _go_on(self, step: Callable[[], None]) -> list[Event]:
         """Take one step of the flow, then read what was kept."""
         reader = self._records.reader
-
         reader.feed(b"")
         try:
             step()
             self._deliver_messages()
             self._pump()
-        except LocalError as error:  # the answer was of a wrong type: the flow has ended on it
-            self._fail(error, AlertDescription.internal_error)
-            raise
         except BaseException as error:
             self._end_by(error)
-        finally:
-            reader.keep()
+        reader.keep()
         return self._take_events()
 
     # What goes out --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from sanstls.crypto.signatures import PublicKey
-from sanstls.errors import TLSError
+from sanstls.errors import LocalError, TLSError
 from sanstls.identity import Credential, Verified
 from sanstls.record.layer import Epoch
 from sanstls.wire.codec import Struct
@@ -198,6 +198,10 @@ class Request(Event, Generic[_T]):
 
     __slots__ = ()
 
+    def check(self, value: object) -> None:
+        """Raise ``LocalError`` if ``value`` is no answer to this request."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationRequest(Request[None]):
@@ -213,6 +217,11 @@ class VerificationRequest(Request[None]):
     ocsp_response: bytes = b""
     scts: tuple[bytes, ...] = ()
 
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if value is not None:
+            raise LocalError("a VerificationRequest is answered with None to accept; reject() refuses")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignatureRequest(Request[bytes]):
@@ -222,3 +231,8 @@ class SignatureRequest(Request[bytes]):
     message: bytes
     public_key: PublicKey
     credential: Credential
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if not isinstance(value, bytes) or not 0 < len(value) < 2**16:
+            raise LocalError("a SignatureRequest is answered with the signature, as bytes")

@@ -6,7 +6,7 @@ from typing import Literal
 from cryptography import x509
 
 from sanstls.crypto.signatures import PublicKey, fits, sign, verify
-from sanstls.errors import CertificateError, LocalError
+from sanstls.errors import CertificateError
 from sanstls.events import SignatureRequest
 from sanstls.handshake.vocabulary import ClientHandshake, Flow, Handshake, ServerHandshake
 from sanstls.identity import Credential
@@ -87,13 +87,7 @@ def make_certificate_verify(
 
     request = SignatureRequest(scheme, content, credential.public_key, credential)
     signature = yield from hs.ask(request, None if key is None else sign_here)
-    if not _is_signature(signature):
-        raise LocalError("a SignatureRequest is answered with the signature, as bytes")
     return CertificateVerify(scheme, signature)
-
-
-def _is_signature(value: object) -> bool:
-    return isinstance(value, bytes) and 0 < len(value) < 2**16
 
 
 def check_certificate_verify(

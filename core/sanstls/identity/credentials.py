@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sanstls.crypto.signatures import RSASSA_PSS_OID, PrivateKey, PublicKey
 from sanstls.errors import LocalError
-from sanstls.identity.names import matches
+from sanstls.identity.names import matches, parse_server_name
 from sanstls.wire.registries import SignatureScheme
 
 __all__ = ["Credential"]
@@ -73,7 +73,7 @@ class Credential:
             public_key = self.leaf.public_key()
             oid = self.leaf.public_key_algorithm_oid.dotted_string
             self.names = _names_of(self.leaf)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except Exception as error:  # the parser has errors of many types
             raise LocalError(f"a certificate of the chain can't be read: {error}") from error
         for index, (certificate, issuer) in enumerate(zip(self.certificates, self.certificates[1:], strict=False)):
             if certificate.issuer != issuer.subject:
@@ -100,7 +100,7 @@ class Credential:
         """From PEM: the chain, leaf first, and the key (PKCS #8, PKCS #1 or SEC 1; ``None``: it is kept elsewhere)."""
         try:
             certificates = x509.load_pem_x509_certificates(_as_bytes(chain_pem))
-        except ValueError as error:
+        except Exception as error:  # the parser has errors of many types
             raise LocalError(f"the PEM text holds no readable certificates: {error}") from error
         chain = [certificate.public_bytes(Encoding.DER) for certificate in certificates]
         return cls(chain, None if key_pem is None else _load_key(_as_bytes(key_pem), password, is_pem=True))
@@ -119,7 +119,13 @@ class Credential:
 
     def matches(self, server_name: str) -> bool:
         """Whether the leaf is for this DNS name or IP address."""
-        return any(matches(name, server_name) for name in self.names)
+        try:
+            asked = parse_server_name(server_name)
+        except LocalError:  # whatever a peer asks for
+            return False
+        if isinstance(asked, str):
+            return any(matches(name, asked) for name in self.names)
+        return str(asked) in self.names
 
     @property
     def _subject(self) -> str:

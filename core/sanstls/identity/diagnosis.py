@@ -11,15 +11,36 @@ from sanstls.identity.names import matches, parse_server_name
 from sanstls.identity.trust import TrustStore
 from sanstls.wire.registries import AlertDescription as Alert
 
-__all__ = ["check_leaf_name", "check_validity", "describe", "explain_refusal", "weak_signature"]
+__all__ = [
+    "check_authority",
+    "check_leaf_name",
+    "check_usage",
+    "check_validity",
+    "describe",
+    "explain_path",
+    "explain_refusal",
+    "weak_signature",
+]
+
+Role = Literal["server", "client"]
 
 _WEAK_HASHES = ("md5", "sha1")
+_MAX_SHOWN = 200
+
+
+def _shown(text: str) -> str:
+    """What a peer wrote, made fit for a log: short, on one line, without control characters."""
+    clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return clean if len(clean) <= _MAX_SHOWN else clean[:_MAX_SHOWN] + "..."
+
+
+def _shown_name(name: x509.Name) -> str:
+    return _shown(name.rfc4514_string()) or "no subject"
 
 
 def describe(index: int, certificate: x509.Certificate) -> str:
     """A certificate by its place in the chain and its subject."""
-    subject = certificate.subject.rfc4514_string() or "no subject"
-    return f"certificate {index} ({subject})"
+    return f"certificate {index} ({_shown_name(certificate.subject)})"
 
 
 def check_validity(index: int, certificate: x509.Certificate, when: datetime.datetime) -> None:
@@ -56,12 +77,46 @@ def check_leaf_name(leaf: x509.Certificate, server_name: str) -> None:
     name = parse_server_name(server_name)
     if any(matches(pattern, name) for pattern in dns_names) if isinstance(name, str) else name in addresses:
         return
-    has = ", ".join([*dns_names, *map(str, addresses)][:8]) or "none"
+    has = _shown(", ".join([*dns_names, *map(str, addresses)][:8])) or "none"
     raise CertificateError(
         f"it is not for {server_name}: its names are {has}",
         certificate=describe(0, leaf),
         advice="Connect by one of its names, or have it made for this one",
     )
+
+
+def check_authority(index: int, certificate: x509.Certificate, *, below: int) -> None:
+    """RFC 5280 4.2.1.9; ``below`` counts the intermediates between this one and the leaf."""
+    name = describe(index, certificate)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        raise CertificateError("it is no authority (no basicConstraints)", certificate=name) from None
+    if not constraints.ca:
+        raise CertificateError("it is no authority (CA:FALSE), but issued another certificate", certificate=name)
+    if constraints.path_length is not None and below > constraints.path_length:
+        raise CertificateError(
+            f"at most {constraints.path_length} authorities may stand below it, there are {below}", certificate=name
+        )
+
+
+def check_usage(index: int, certificate: x509.Certificate, role: Role, *, is_authority: bool) -> None:
+    """RFC 5280 4.2.1.3 and 4.2.1.12, where the extensions are present."""
+    name = describe(index, certificate)
+    for extension in certificate.extensions:
+        value = extension.value
+        if isinstance(value, x509.KeyUsage) and not (value.key_cert_sign if is_authority else value.digital_signature):
+            need = "keyCertSign" if is_authority else "digitalSignature"
+            raise CertificateError(f"its key usage lacks {need}", alert=Alert.unsupported_certificate, certificate=name)
+        if isinstance(value, x509.ExtendedKeyUsage):
+            usages = x509.oid.ExtendedKeyUsageOID
+            wanted = usages.SERVER_AUTH if role == "server" else usages.CLIENT_AUTH
+            if wanted not in value and usages.ANY_EXTENDED_KEY_USAGE not in value:
+                raise CertificateError(
+                    f"its extended key usage does not allow a TLS {role}",
+                    alert=Alert.unsupported_certificate,
+                    certificate=name,
+                )
 
 
 def weak_signature(certificate: x509.Certificate) -> str | None:
@@ -75,79 +130,101 @@ def explain_refusal(
     store: TrustStore,
     server_name: str | None,
     when: datetime.datetime,
-    role: Literal["server", "client"],
+    role: Role,
     reason: str,
+    advice: str = "",
 ) -> CertificateError:
-    """The error for a chain that the library refused for ``reason``, as exact as can be found out."""
+    """The error for a chain that the library refused for ``reason``, as exact as can be found out.
+
+    ``advice`` is given where nothing better is known.
+    """
     try:
         if role == "server" and server_name is not None:
             check_leaf_name(chain[0], server_name)
-        explain_path(chain, store, when)
+        explain_path(chain, store, when, role)
     except CertificateError as error:
         return error
-    if "extended key usage" in reason.lower() or "eku" in reason.lower():
+    if "eku" in reason.lower() or x509.ExtendedKeyUsage.oid.dotted_string in reason:
         return CertificateError(
             f"its extended key usage does not allow a TLS {role}",
             alert=Alert.unsupported_certificate,
             certificate=describe(0, chain[0]),
             advice=f"It must be made anew with the extended key usage {role}Auth",
         )
+    if "name constraint" in reason.lower():
+        return CertificateError(
+            "its names are outside of what the authorities above it are allowed (name constraints)",
+            certificate=describe(0, chain[0]),
+            advice="It must be issued by an authority that is allowed to do so",
+        )
     return CertificateError(
-        f"no valid path leads from it to a trusted certificate ({reason})",
+        f"no valid path leads from it to a trusted certificate ({_shown(reason)})",
         certificate=describe(0, chain[0]),
-        advice="PrivatePKI is the verifier for certificates that do not follow the public web's profile",
+        advice=advice,
     )
 
 
-def explain_path(chain: Sequence[x509.Certificate], store: TrustStore, when: datetime.datetime) -> None:
+def explain_path(chain: Sequence[x509.Certificate], store: TrustStore, when: datetime.datetime, role: Role) -> None:
     """Follow the issuers upward and raise at the first thing that is wrong."""
-    by_subject = {certificate.subject: (index, certificate) for index, certificate in enumerate(chain) if index}
-    index, current, seen = 0, chain[0], set[int]()
+    path = [0]
+    check_validity(0, chain[0], when)
+    check_usage(0, chain[0], role, is_authority=False)
     while True:
-        check_validity(index, current, when)
+        index = path[-1]
+        current = chain[index]
         if (weak := weak_signature(current)) is not None and current not in store:
             raise CertificateError(f"it is signed with {weak}, which is broken", certificate=describe(index, current))
-        if anchors := store.issuers_of(current):
-            for anchor in anchors:
-                check_validity(len(chain), anchor, when)
-            if not any(_is_issued_by(current, anchor) for anchor in anchors):
-                raise CertificateError(
-                    f"its signature is not by the trusted {current.issuer.rfc4514_string()}",
-                    alert=Alert.unknown_ca,
-                    certificate=describe(index, current),
-                    advice="Another authority has the name of a trusted one; is the trust store up to date?",
-                )
+        below = len([place for place in path[1:] if chain[place].subject != chain[place].issuer])
+        named = store.issuers_of(current)
+        if issuers := [anchor for anchor in named if _is_issued_by(current, anchor)]:
+            _explain_authority(len(chain), issuers[0], when, role, below)
             return
-        if current.issuer == current.subject:
-            raise CertificateError(
-                "it is self-signed and not in the trust store",
-                alert=Alert.unknown_ca,
-                certificate=describe(index, current),
-                advice="If it is to be trusted, put it into the trust store",
-            )
-        if current.issuer not in by_subject or by_subject[current.issuer][0] in seen:
-            raise CertificateError(
-                f"its issuer {current.issuer.rfc4514_string()!r} is neither trusted nor sent along",
-                alert=Alert.unknown_ca,
-                certificate=describe(index, current),
-                advice="Add that authority to the trust store, or have the peer send the intermediate certificate",
-            )
-        parent_index, parent = by_subject[current.issuer]
-        if not _is_issued_by(current, parent):
-            raise CertificateError(
-                f"its signature is not by {describe(parent_index, parent)}", certificate=describe(index, current)
-            )
-        seen.add(parent_index)
-        try:
-            is_authority = parent.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except x509.ExtensionNotFound:
-            is_authority = False
-        if not is_authority:
-            raise CertificateError(
-                "it is no authority (CA:FALSE), but issued another certificate",
-                certificate=describe(parent_index, parent),
-            )
-        index, current = parent_index, parent
+        senders = [place for place in range(1, len(chain)) if chain[place].subject == current.issuer]
+        signers = [place for place in senders if place not in path and _is_issued_by(current, chain[place])]
+        if not signers:
+            raise _explain_dead_end(index, chain, bool(named), senders)
+        _explain_authority(signers[0], chain[signers[0]], when, role, below)
+        path.append(signers[0])
+
+
+def _explain_authority(
+    index: int, certificate: x509.Certificate, when: datetime.datetime, role: Role, below: int
+) -> None:
+    check_validity(index, certificate, when)
+    check_authority(index, certificate, below=below)
+    check_usage(index, certificate, role, is_authority=True)
+
+
+def _explain_dead_end(
+    index: int, chain: Sequence[x509.Certificate], is_issuer_trusted: bool, senders: Sequence[int]
+) -> CertificateError:
+    """Why the path does not go on from this certificate."""
+    current = chain[index]
+    name = describe(index, current)
+    if is_issuer_trusted:
+        return CertificateError(
+            f"its signature is not by the trusted {_shown_name(current.issuer)}",
+            alert=Alert.unknown_ca,
+            certificate=name,
+            advice="Another authority has the name of a trusted one; is the trust store up to date?",
+        )
+    if current.issuer == current.subject:
+        return CertificateError(
+            "it is self-signed and not in the trust store",
+            alert=Alert.unknown_ca,
+            certificate=name,
+            advice="If it is to be trusted, put it into the trust store",
+        )
+    if strangers := [place for place in senders if not _is_issued_by(current, chain[place])]:
+        return CertificateError(
+            f"its signature is not by {describe(strangers[0], chain[strangers[0]])}", certificate=name
+        )
+    return CertificateError(
+        f"its issuer {_shown_name(current.issuer)} is neither trusted nor sent along",
+        alert=Alert.unknown_ca,
+        certificate=name,
+        advice="Add that authority to the trust store, or have the peer send the intermediate certificate",
+    )
 
 
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

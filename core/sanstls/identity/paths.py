@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from sanstls.errors import CertificateError
 from sanstls.identity.diagnosis import (
+    check_authority,
     check_leaf_name,
+    check_usage,
     check_validity,
     describe,
     explain_path,
@@ -59,15 +61,17 @@ def find_path(
     server_name: str | None,
     when: datetime.datetime,
     role: Role,
-    strict: bool,
 ) -> tuple[x509.Certificate, ...]:
-    """A path from the leaf to an anchor on which everything holds. Raises :class:`CertificateError`."""
+    """A path from the leaf to an anchor on which everything holds. Raises :class:`CertificateError`.
+
+    The leaf may itself be the anchor.
+    """
     leaf = chain[0]
     if role == "server" and server_name is not None:
         check_leaf_name(leaf, server_name)
     _check_common(0, leaf, when)
-    _check_usage(0, leaf, role, is_authority=False)
-    if not strict and leaf in store:
+    check_usage(0, leaf, role, is_authority=False)
+    if leaf in store:
         return (leaf,)
     budget = [_MAX_SIGNATURES]
     refusals: list[CertificateError] = []
@@ -76,7 +80,7 @@ def find_path(
         return path
     if refusals:
         raise refusals[0]
-    explain_path(chain, store, when)
+    explain_path(chain, store, when, role)
     raise CertificateError("no valid path leads from it to a trusted certificate", certificate=describe(0, leaf))
 
 
@@ -94,6 +98,7 @@ def _extend(
     candidates = [(anchor, True) for anchor in store.issuers_of(current)]
     if len(path) < _MAX_DEPTH:
         candidates += [(c, False) for c in chain[1:] if c.subject == current.issuer and c not in path]
+    below = len([certificate for certificate in path[1:] if certificate.subject != certificate.issuer])
     for issuer, is_anchor in candidates:
         budget[0] -= 1
         if budget[0] < 0:
@@ -104,11 +109,14 @@ def _extend(
             continue
         place = chain.index(issuer) if issuer in chain else len(chain)
         try:
-            _check_common(place, issuer, when)
-            _check_authority(place, issuer, below=len([c for c in path[1:] if c.subject != c.issuer]))
-            _check_usage(place, issuer, role, is_authority=True)
+            _check_common(place, issuer, when, is_anchor=is_anchor)
+            check_authority(place, issuer, below=below)
+            check_usage(place, issuer, role, is_authority=True)
         except CertificateError as error:
             refusals.append(error)
+            continue
+        except Exception as error:  # a hostile certificate can fail anywhere in the parser
+            refusals.append(CertificateError("it is malformed", certificate=f"certificate {place}", advice=str(error)))
             continue
         if is_anchor:
             return (*path, issuer)
@@ -118,12 +126,14 @@ def _extend(
     return None
 
 
-def _check_common(index: int, certificate: x509.Certificate, when: datetime.datetime) -> None:
+def _check_common(
+    index: int, certificate: x509.Certificate, when: datetime.datetime, *, is_anchor: bool = False
+) -> None:
     check_validity(index, certificate, when)
     name = describe(index, certificate)
     if certificate.version is not x509.Version.v3:
         raise CertificateError("it is no X.509 version 3 certificate", certificate=name)
-    if (weak := weak_signature(certificate)) is not None:
+    if not is_anchor and (weak := weak_signature(certificate)) is not None:  # nobody relies on an anchor's signature
         raise CertificateError(f"it is signed with {weak}, which is broken", certificate=name)
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
@@ -137,7 +147,7 @@ def _check_common(index: int, certificate: x509.Certificate, when: datetime.date
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.NameConstraints):
             raise CertificateError(
-                "it constrains names, which is not evaluated for Ed25519 and Ed448 chains",
+                "it constrains names, which is not evaluated here: neither for Ed25519 and Ed448 nor below a trusted leaf",
                 alert=Alert.unsupported_certificate,
                 certificate=name,
             )
@@ -147,37 +157,3 @@ def _check_common(index: int, certificate: x509.Certificate, when: datetime.date
                 alert=Alert.unsupported_certificate,
                 certificate=name,
             )
-
-
-def _check_authority(index: int, certificate: x509.Certificate, *, below: int) -> None:
-    """RFC 5280 4.2.1.9; ``below`` counts the intermediates between this one and the leaf."""
-    name = describe(index, certificate)
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        raise CertificateError("it is no authority (no basicConstraints)", certificate=name) from None
-    if not constraints.ca:
-        raise CertificateError("it is no authority (CA:FALSE), but issued another certificate", certificate=name)
-    if constraints.path_length is not None and below > constraints.path_length:
-        raise CertificateError(
-            f"at most {constraints.path_length} authorities may stand below it, there are {below}", certificate=name
-        )
-
-
-def _check_usage(index: int, certificate: x509.Certificate, role: Role, *, is_authority: bool) -> None:
-    """RFC 5280 4.2.1.3 and 4.2.1.12, where the extensions are present."""
-    name = describe(index, certificate)
-    for extension in certificate.extensions:
-        value = extension.value
-        if isinstance(value, x509.KeyUsage) and not (value.key_cert_sign if is_authority else value.digital_signature):
-            need = "keyCertSign" if is_authority else "digitalSignature"
-            raise CertificateError(f"its key usage lacks {need}", alert=Alert.unsupported_certificate, certificate=name)
-        if isinstance(value, x509.ExtendedKeyUsage):
-            usages = x509.oid.ExtendedKeyUsageOID
-            wanted = usages.SERVER_AUTH if role == "server" else usages.CLIENT_AUTH
-            if wanted not in value and usages.ANY_EXTENDED_KEY_USAGE not in value:
-                raise CertificateError(
-                    f"its extended key usage does not allow a TLS {role}",
-                    alert=Alert.unsupported_certificate,
-                    certificate=name,
-                )

@@ -30,7 +30,9 @@ class TrustStore:
         raw = data.encode() if isinstance(data, str) else bytes(data)
         try:
             return cls(x509.load_pem_x509_certificates(raw))
-        except ValueError as error:
+        except LocalError:
+            raise
+        except Exception as error:  # the parser has errors of many types
             raise LocalError(f"the PEM text holds no readable certificates: {error}") from error
 
     @classmethod
@@ -38,7 +40,9 @@ class TrustStore:
         """From DER certificates. Raises ``LocalError`` if there is none or one is broken."""
         try:
             return cls([x509.load_der_x509_certificate(der) for der in certificates])
-        except ValueError as error:
+        except LocalError:
+            raise
+        except Exception as error:  # the parser has errors of many types
             raise LocalError(f"a certificate can't be read as DER: {error}") from error
 
     @classmethod

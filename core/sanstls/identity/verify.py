@@ -19,7 +19,7 @@ from cryptography.x509.verification import (
 
 from sanstls.errors import CertificateError
 from sanstls.identity.diagnosis import explain_refusal
-from sanstls.identity.names import parse_server_name
+from sanstls.identity.names import ServerName, parse_server_name
 from sanstls.identity.paths import find_path, needs_own_builder
 from sanstls.identity.trust import TrustStore
 from sanstls.wire.registries import AlertDescription
@@ -30,7 +30,7 @@ Role = Literal["server", "client"]
 
 
 class Verified(NamedTuple):
-    """What a verifier found: the path from the leaf to the trust anchor, and the name that was matched."""
+    """What a verifier found: the path from the leaf to the trust anchor, and the server's name that was matched."""
 
     chain: tuple[x509.Certificate, ...]
     anchor: x509.Certificate | None
@@ -68,7 +68,7 @@ class _PathVerifier:
     """What the verifiers with a trust store share; they differ in their policy for extensions."""
 
     __slots__ = ("_builders", "store")
-    _is_strict = True
+    _advice = ""
 
     def __init__(self, store: TrustStore) -> None:
         self.store = store
@@ -93,51 +93,55 @@ class _PathVerifier:
         ocsp_response: bytes = b"",
         scts: tuple[bytes, ...] = (),
     ) -> Verified:
-        """See :class:`Verifier`."""
-        if role == "server" and server_name is None:
+        """See :class:`Verifier`. Raises ``LocalError`` if ``server_name`` is no name at all."""
+        name: ServerName | None = None
+        if role == "client":
+            server_name = None  # that is whom the client asked for, and not who it is
+        elif server_name is not None:
+            name = parse_server_name(server_name)
+        else:
             raise CertificateError(
                 "no name was asked for that it could be checked against",
                 alert=AlertDescription.certificate_unknown,
                 advice="Give the connection its server_name",
             )
+        if not chain:
+            raise CertificateError("no certificate was sent", alert=AlertDescription.certificate_required)
         when = datetime.datetime.fromtimestamp(at, datetime.UTC)
         try:
-            if needs_own_builder(chain):
-                path = find_path(
-                    chain, self.store, server_name=server_name, when=when, role=role, strict=self._is_strict
-                )
-            else:
-                path = self._verify_by_library(chain, server_name, when, role)
+            try:
+                path = self._find_path(chain, name, when, role)
+            except VerificationError as error:
+                reason = str(error)
+                raise explain_refusal(chain, self.store, server_name, when, role, reason, self._advice) from error
+            end = min(certificate.not_valid_after_utc for certificate in path)
         except CertificateError:
             raise
-        except VerificationError as error:
-            raise explain_refusal(chain, self.store, server_name, when, role, str(error)) from error
         except Exception as error:
             # Certificates are parsed as they are looked at: a hostile one can fail anywhere in the library.
             raise CertificateError("it is malformed", certificate="the chain", advice=str(error)) from error
-        return Verified(path, path[-1], server_name, min(certificate.not_valid_after_utc for certificate in path))
+        return Verified(path, path[-1], server_name, end)
 
-    def _verify_by_library(
-        self, chain: Sequence[x509.Certificate], server_name: str | None, when: datetime.datetime, role: Role
+    def _find_path(
+        self, chain: Sequence[x509.Certificate], name: ServerName | None, when: datetime.datetime, role: Role
     ) -> tuple[x509.Certificate, ...]:
         builder = self._builders[role].time(when.replace(tzinfo=None))
         others = list(chain[1:])
-        if role == "client":
+        if name is None:
             return tuple(builder.build_client_verifier().verify(chain[0], others).chain)
-        assert server_name is not None
-        name = parse_server_name(server_name)
         subject = x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
         return tuple(builder.build_server_verifier(subject).verify(chain[0], others))
 
 
 class WebPKI(_PathVerifier):
-    """The rules of the public web (the CA/Browser Forum's profile), strictly.
+    """The rules of the public web (the CA/Browser Forum's profile), strictly. It knows no Ed25519 and no Ed448.
 
     For certificates of a company's own or a test's CA, which often do not follow
     that profile, there is :class:`PrivatePKI`.
     """
 
     __slots__ = ()
+    _advice = "PrivatePKI is the verifier for certificates that do not follow the public web's profile"
 
     def _policy(self, builder: PolicyBuilder, role: Role) -> PolicyBuilder:
         return builder
@@ -148,11 +152,11 @@ class PrivatePKI(_PathVerifier):
 
     Names, validity, signatures, CA bits, path lengths, name constraints, key usages
     and extended key usages are all enforced; missing key identifiers, a critical
-    subjectAltName and a leaf that is itself the trust anchor are allowed.
+    subjectAltName, a client without subjectAltName and a leaf that is itself the
+    trust anchor are allowed.
     """
 
     __slots__ = ()
-    _is_strict = False
 
     def _policy(self, builder: PolicyBuilder, role: Role) -> PolicyBuilder:
         # permit_all() would drop the checks of key usages altogether, so they are put back here.
@@ -177,7 +181,6 @@ class PrivatePKI(_PathVerifier):
         agnostic = Criticality.AGNOSTIC
         leaf = (
             ExtensionPolicy.permit_all()
-            .require_present(x509.SubjectAlternativeName, agnostic, None)
             .may_be_present(x509.ExtendedKeyUsage, agnostic, check_extended_key_usage)
             .may_be_present(x509.KeyUsage, agnostic, check_leaf_key_usage)
         )
@@ -187,14 +190,17 @@ class PrivatePKI(_PathVerifier):
             .may_be_present(x509.KeyUsage, agnostic, check_ca_key_usage)
             .may_be_present(x509.ExtendedKeyUsage, agnostic, check_extended_key_usage)
         )
+        if role == "server":
+            leaf = leaf.require_present(x509.SubjectAlternativeName, agnostic, None)
         return builder.extension_policies(ca_policy=authority, ee_policy=leaf)
 
-    def _verify_by_library(
-        self, chain: Sequence[x509.Certificate], server_name: str | None, when: datetime.datetime, role: Role
+    def _find_path(
+        self, chain: Sequence[x509.Certificate], name: ServerName | None, when: datetime.datetime, role: Role
     ) -> tuple[x509.Certificate, ...]:
-        if chain[0] in self.store:  # the leaf itself is trusted, as with "openssl req -x509"
-            return find_path(chain[:1], self.store, server_name=server_name, when=when, role=role, strict=False)
-        return super()._verify_by_library(chain, server_name, when, role)
+        # The leaf may itself be trusted, as with "openssl req -x509".
+        if chain[0] in self.store or needs_own_builder(chain):
+            return find_path(chain, self.store, server_name=None if name is None else str(name), when=when, role=role)
+        return super()._find_path(chain, name, when, role)
 
 
 class DangerouslyAcceptAny:

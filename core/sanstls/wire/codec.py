@@ -414,7 +414,10 @@ class Struct(metaclass=_StructType):
     def serialise(self) -> bytes:
         """The bytes of this value. Raises ``ValueError`` if a field is out of its declared bound."""
         cls = type(self)
-        data: bytes = (cls._compiled or cls._compile())[1](self)
+        try:
+            data: bytes = (cls._compiled or cls._compile())[1](self)
+        except (OverflowError, _struct.error) as error:  # an integer that its bytes can't hold
+            raise ValueError(f"{cls.__name__}: {error}") from error
         return data
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

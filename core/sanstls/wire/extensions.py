@@ -86,6 +86,8 @@ class Extension(Struct):
         encoded: bytes | None = self._encoded
         if encoded is None:
             content = self.serialise()
+            if len(content) >= 1 << 16:
+                raise ValueError(f"{type(self).__name__}: {len(content)} bytes are too many for an extension")
             encoded = self.type.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content
             Extension._encoded.__set__(self, encoded)
         return encoded

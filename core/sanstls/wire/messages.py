@@ -36,6 +36,8 @@ class HandshakeMessage(Struct):
     def encode(self) -> bytes:
         """Type, 24-bit length and body."""
         body = self.serialise()
+        if len(body) >= 1 << 24:
+            raise ValueError(f"{type(self).__name__}: {len(body)} bytes are too many for a handshake message")
         return ((self.msg_type << 24) + len(body)).to_bytes(4, "big") + body
 
 
