@@ -167,15 +167,17 @@ class _Connection:
         return taken
 
     def _end_by(self, error: BaseException) -> None:
-        """What the peer's bytes led to: an event and an alert, unless it is the caller's mistake or a defect."""
-        if isinstance(error, LocalError):
-            raise error
-        if isinstance(error, TLSError):
+        """What the peer's bytes led to ends the connection: an event and an alert.
+
+        Anything else is a defect, of this library or of what the caller gave it (a
+        clock, a verifier): it must be seen, and the connection can't go on either.
+        """
+        if isinstance(error, TLSError) and not isinstance(error, LocalError):
             self._fail(error)
             return
-        # A defect of this library or of what the caller gave it (a clock, a verifier): the connection must
-        # not go on from an unknown place, and the defect must be seen.
-        self._fail(LocalError("an unexpected exception ended the connection"), AlertDescription.internal_error)
+        failure = LocalError(f"an unexpected {type(error).__name__} ended the connection")
+        failure.__cause__ = error
+        self._fail(failure, AlertDescription.internal_error)
         raise error
 
     def _pump(self) -> None:
