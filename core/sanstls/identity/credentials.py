@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from cryptography import x509
@@ -36,6 +37,11 @@ _PSS = (
     SignatureScheme.rsa_pss_pss_sha256,
     SignatureScheme.rsa_pss_pss_sha384,
     SignatureScheme.rsa_pss_pss_sha512,
+)
+_RSA_PKCS1 = (
+    SignatureScheme.rsa_pkcs1_sha256,
+    SignatureScheme.rsa_pkcs1_sha384,
+    SignatureScheme.rsa_pkcs1_sha512,
 )
 _HASH_SIZES = (32, 48, 64)
 
@@ -73,14 +79,14 @@ class Credential:
             public_key = self.leaf.public_key()
             oid = self.leaf.public_key_algorithm_oid.dotted_string
             self.names = _names_of(self.leaf)
+            names = [(certificate.subject, certificate.issuer) for certificate in self.certificates]
         except Exception as error:  # the parser has errors of many types
             raise LocalError(f"a certificate of the chain can't be read: {error}") from error
-        for index, (certificate, issuer) in enumerate(zip(self.certificates, self.certificates[1:], strict=False)):
-            if certificate.issuer != issuer.subject:
+        for index, ((_, issuer), (subject, _)) in enumerate(pairwise(names)):
+            if issuer != subject:
                 raise LocalError(
                     f"the chain is out of order: certificate {index} was issued by "
-                    f"{certificate.issuer.rfc4514_string()!r}, but certificate {index + 1} is "
-                    f"{issuer.subject.rfc4514_string()!r}"
+                    f"{issuer.rfc4514_string()!r}, but certificate {index + 1} is {subject.rfc4514_string()!r}"
                 )
         self.signature_schemes = _schemes_of(public_key, oid)
         if not self.signature_schemes:
@@ -116,6 +122,12 @@ class Credential:
     def leaf(self) -> x509.Certificate:
         """The certificate that the key belongs to."""
         return self.certificates[0]
+
+    @property
+    def signature_schemes_tls12(self) -> tuple[SignatureScheme, ...]:
+        """The schemes for TLS 1.2, best first: PKCS #1 v1.5, which TLS 1.3 does not sign with, comes last."""
+        is_plain_rsa = self.signature_schemes[0] in _RSAE
+        return self.signature_schemes + _RSA_PKCS1 if is_plain_rsa else self.signature_schemes
 
     def matches(self, server_name: str) -> bool:
         """Whether the leaf is for this DNS name or IP address."""

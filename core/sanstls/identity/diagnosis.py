@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from sanstls.errors import CertificateError
 from sanstls.identity.names import matches, parse_server_name
@@ -13,6 +14,7 @@ from sanstls.wire.registries import AlertDescription as Alert
 
 __all__ = [
     "check_authority",
+    "check_key",
     "check_leaf_name",
     "check_usage",
     "check_validity",
@@ -26,6 +28,8 @@ Role = Literal["server", "client"]
 
 _WEAK_HASHES = ("md5", "sha1")
 _MAX_SHOWN = 200
+_MIN_RSA_BITS = 2048
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 def _shown(text: str) -> str:
@@ -85,6 +89,33 @@ def check_leaf_name(leaf: x509.Certificate, server_name: str) -> None:
     )
 
 
+def check_key(index: int, certificate: x509.Certificate, *, is_eddsa_allowed: bool = True) -> None:
+    """The key is of a kind that TLS 1.3 can use, and strong enough."""
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _MIN_RSA_BITS:
+            raise CertificateError(
+                f"its RSA key is too weak: {key.key_size} bits, and not at least {_MIN_RSA_BITS}",
+                certificate=describe(index, certificate),
+                advice="It must be made anew with a stronger key",
+            )
+    elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        if not is_eddsa_allowed:
+            raise CertificateError(
+                "its key is for Ed25519 or Ed448, which the public web does not use",
+                alert=Alert.unsupported_certificate,
+                certificate=describe(index, certificate),
+                advice="PrivatePKI takes such certificates",
+            )
+    elif not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _CURVES:
+        raise CertificateError(
+            "its key is of an unsupported kind",
+            alert=Alert.unsupported_certificate,
+            certificate=describe(index, certificate),
+            advice="RSA, P-256, P-384, P-521, Ed25519 and Ed448 are supported",
+        )
+
+
 def check_authority(index: int, certificate: x509.Certificate, *, below: int) -> None:
     """RFC 5280 4.2.1.9; ``below`` counts the intermediates between this one and the leaf."""
     name = describe(index, certificate)
@@ -116,6 +147,7 @@ def check_usage(index: int, certificate: x509.Certificate, role: Role, *, is_aut
                     f"its extended key usage does not allow a TLS {role}",
                     alert=Alert.unsupported_certificate,
                     certificate=name,
+                    advice=f"It must be made anew with the extended key usage {role}Auth",
                 )
 
 
@@ -159,6 +191,7 @@ def explain_refusal(
         )
     return CertificateError(
         f"no valid path leads from it to a trusted certificate ({_shown(reason)})",
+        alert=Alert.unsupported_certificate if "critical" in reason.lower() else Alert.bad_certificate,
         certificate=describe(0, chain[0]),
         advice=advice,
     )

@@ -23,7 +23,9 @@ def parse_server_name(name: str) -> ServerName:
         raise LocalError(f"server_name {name!r} is not ASCII: convert it first, for example with the idna package")
     if ":" in name or name[-1:].isdigit():  # the others can't be addresses, and most are names
         try:
-            return ipaddress.ip_address(name)
+            address = ipaddress.ip_address(name)
+            # A zone (fe80::1%eth0) means something on this host only: certificates have none (RFC 4007 11.2).
+            return ipaddress.IPv6Address(address.packed) if "%" in name else address
         except ValueError:
             pass
     if ":" in name or "[" in name or "/" in name:
@@ -34,6 +36,8 @@ def parse_server_name(name: str) -> ServerName:
         raise LocalError(f"server_name {name!r} is no DNS name: 1 to 63 characters between dots, 253 at most in all")
     if not all(_ALLOWED.issuperset(label) for label in labels):
         raise LocalError(f"server_name {name!r} has characters that no DNS name has")
+    if any(label[0] == "-" or label[-1] == "-" for label in labels):
+        raise LocalError(f"server_name {name!r} has a label that begins or ends with a hyphen, as no DNS name does")
     if labels[-1].isdigit():
         raise LocalError(f"server_name {name!r} is neither a DNS name nor an IP address")
     return lowered

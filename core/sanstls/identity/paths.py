@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from sanstls.errors import CertificateError
 from sanstls.identity.diagnosis import (
     check_authority,
+    check_key,
     check_leaf_name,
     check_usage,
     check_validity,
@@ -30,7 +30,6 @@ Role = Literal["server", "client"]
 
 _MAX_DEPTH = 10
 _MAX_SIGNATURES = 64
-_MIN_RSA_BITS = 2048
 _EVALUATED = (
     x509.BasicConstraints,
     x509.KeyUsage,
@@ -135,19 +134,11 @@ def _check_common(
         raise CertificateError("it is no X.509 version 3 certificate", certificate=name)
     if not is_anchor and (weak := weak_signature(certificate)) is not None:  # nobody relies on an anchor's signature
         raise CertificateError(f"it is signed with {weak}, which is broken", certificate=name)
-    key = certificate.public_key()
-    if isinstance(key, rsa.RSAPublicKey):
-        is_strong = key.key_size >= _MIN_RSA_BITS
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        is_strong = key.curve.name in ("secp256r1", "secp384r1", "secp521r1")
-    else:
-        is_strong = isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
-    if not is_strong:
-        raise CertificateError("its key is too weak or of an unsupported kind", certificate=name)
+    check_key(index, certificate)
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.NameConstraints):
             raise CertificateError(
-                "it constrains names, which is not evaluated here: neither for Ed25519 and Ed448 nor below a trusted leaf",
+                "it constrains names, which is not evaluated for chains with Ed25519 or Ed448",
                 alert=Alert.unsupported_certificate,
                 certificate=name,
             )

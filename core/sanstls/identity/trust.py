@@ -22,7 +22,11 @@ class TrustStore:
         self.store = Store(list(self._certificates))
         self._by_subject: dict[bytes, list[x509.Certificate]] = {}
         for certificate in self._certificates:
-            self._by_subject.setdefault(certificate.subject.public_bytes(), []).append(certificate)
+            try:  # the parser reads lazily
+                subject = certificate.subject.public_bytes()
+            except Exception as error:  # the parser has errors of many types
+                raise LocalError(f"a certificate's subject can't be read: {error}") from error
+            self._by_subject.setdefault(subject, []).append(certificate)
 
     @classmethod
     def from_pem(cls, data: bytes | str) -> "TrustStore":

@@ -18,7 +18,7 @@ from cryptography.x509.verification import (
 )
 
 from sanstls.errors import CertificateError
-from sanstls.identity.diagnosis import explain_refusal
+from sanstls.identity.diagnosis import check_key, explain_refusal
 from sanstls.identity.names import ServerName, parse_server_name
 from sanstls.identity.paths import find_path, needs_own_builder
 from sanstls.identity.trust import TrustStore
@@ -69,6 +69,7 @@ class _PathVerifier:
 
     __slots__ = ("_builders", "store")
     _advice = ""
+    _is_eddsa_allowed = True
 
     def __init__(self, store: TrustStore) -> None:
         self.store = store
@@ -107,13 +108,22 @@ class _PathVerifier:
             )
         if not chain:
             raise CertificateError("no certificate was sent", alert=AlertDescription.certificate_required)
-        when = datetime.datetime.fromtimestamp(at, datetime.UTC)
+        try:
+            when = datetime.datetime.fromtimestamp(at, datetime.UTC)
+        except (ValueError, OverflowError, OSError) as error:
+            raise CertificateError(
+                f"there is no such time to check it for: {at} s",
+                alert=AlertDescription.internal_error,
+                advice="The clock of the configuration must give Unix time in seconds",
+            ) from error
         try:
             try:
                 path = self._find_path(chain, name, when, role)
             except VerificationError as error:
                 reason = str(error)
                 raise explain_refusal(chain, self.store, server_name, when, role, reason, self._advice) from error
+            # The library looks at the keys of the authorities, but not at the leaf's.
+            check_key(0, path[0], is_eddsa_allowed=self._is_eddsa_allowed)
             end = min(certificate.not_valid_after_utc for certificate in path)
         except CertificateError:
             raise
@@ -142,6 +152,7 @@ class WebPKI(_PathVerifier):
 
     __slots__ = ()
     _advice = "PrivatePKI is the verifier for certificates that do not follow the public web's profile"
+    _is_eddsa_allowed = False
 
     def _policy(self, builder: PolicyBuilder, role: Role) -> PolicyBuilder:
         return builder

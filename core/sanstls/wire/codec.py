@@ -20,7 +20,6 @@ import struct as _struct
 import sys
 from collections.abc import Callable, Iterator
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -316,6 +315,12 @@ def _own_annotations(namespace: dict[str, Any]) -> dict[str, Any]:
     return late
 
 
+def _compile_and_init(self: "Struct", *args: Any, **kwargs: Any) -> None:
+    """The constructor of a class up to its first use."""
+    type(self)._compile()
+    self.__init__(*args, **kwargs)  # type: ignore[misc]  # another one by now
+
+
 @dataclass_transform(frozen_default=True, eq_default=True)
 class _StructType(type):
     """Makes the slots, and remembers what is to be compiled at the first use."""
@@ -328,6 +333,7 @@ class _StructType(type):
         }
         defaults = {field: namespace.pop(field) for field in own if field in namespace}
         namespace.setdefault("__slots__", tuple(own))
+        namespace["__init__"] = _compile_and_init  # each class its own: that of a base may be compiled already
         cls = super().__new__(mcls, name, bases, namespace, **kwargs)
         inherited: dict[str, Any] = {}
         for base in bases:
@@ -350,12 +356,6 @@ class Struct(metaclass=_StructType):
     _annotated: ClassVar[dict[str, Any]]
     _defaults: ClassVar[dict[str, Any]]
     _compiled: ClassVar[tuple[Callable[..., Any], Callable[..., Any]] | None]
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, *args, **kwargs):
-            type(self)._compile()
-            self.__init__(*args, **kwargs)
 
     @classmethod
     def fields(cls) -> dict[str, Kind]:
