@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from sanstls.wire import extensions as extensions_module
 from sanstls.wire import messages as messages_module
+from sanstls.wire import messages12 as messages12_module
 from sanstls.wire import registries as registries_module
-from sanstls.wire.codec import Kind, Nested, Opaque, Rest, Struct, UInt, Vector
+from sanstls.wire.codec import Kind, Nested, Only, Opaque, Rest, Struct, UInt, Vector
 from sanstls.wire.extensions import (
     _DECLARED,
     _KNOWN_TYPES,
@@ -42,6 +43,9 @@ def _declared_in(module: ModuleType, base: type[Any]) -> tuple[type[Any], ...]:
 MESSAGES: tuple[type[Struct], ...] = _declared_in(messages_module, Struct)
 """All that ``wire.messages`` declares: messages, alerts, records, and the parts of them."""
 
+MESSAGES12: tuple[type[Struct], ...] = _declared_in(messages12_module, Struct)
+"""All that ``wire.messages12`` declares."""
+
 EXTENSIONS: tuple[type[Extension], ...] = tuple(
     cls for cls in _declared_in(extensions_module, Extension) if cls is not UnknownExtension
 )
@@ -54,7 +58,7 @@ EXTENSION_PARTS: tuple[type[Struct], ...] = tuple(
 
 REGISTRIES: tuple[type[Registry], ...] = _declared_in(registries_module, Registry)
 
-STRUCTS: tuple[type[Struct], ...] = (*MESSAGES, *EXTENSIONS, *EXTENSION_PARTS)
+STRUCTS: tuple[type[Struct], ...] = (*MESSAGES, *MESSAGES12, *EXTENSIONS, *EXTENSION_PARTS)
 
 
 def integers(width: int) -> st.SearchStrategy[int]:
@@ -95,6 +99,8 @@ def _least_size(kind: Kind) -> int:
 def values(kind: Kind) -> st.SearchStrategy[Any]:
     """Values of one field."""
     match kind:
+        case Only(value=value):
+            return st.just(value)
         case UInt(width=width, registry=None):
             return integers(width)
         case UInt(registry=registry) if registry is not None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanstls.crypto.groups import GROUPS, BadKeyShare, generate, respond
+from sanstls.crypto.groups import GROUPS, GROUPS12, BadKeyShare, generate, respond
 from sanstls.wire.registries import NamedGroup as G
 
 each_group = pytest.mark.parametrize("group", sorted(GROUPS), ids=str)
@@ -80,6 +80,8 @@ class Curve:
 
 def test_the_groups() -> None:
     assert set(SIZES) == GROUPS
+    # RFC 8422 5.4: ECPoint is opaque<1..2^8-1>.
+    assert {group for group, (share, answer, _) in SIZES.items() if max(share, answer) <= 255} == GROUPS12
 
 
 @each_group

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanstls.crypto.signatures import RSASSA_PSS_OID, SCHEMES13, fits, sign, verify
+from sanstls.crypto.signatures import RSASSA_PSS_OID, SCHEMES12, SCHEMES13, fits, fits12, sign, verify
 from sanstls.wire.registries import SignatureScheme as S
 
 RSA_OID, EC_OID, ED25519_OID, ED448_OID = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112", "1.3.101.113"
@@ -27,11 +27,12 @@ FITS = {
     "ed25519": (ED25519_OID, {S.ed25519}),
     "ed448": (ED448_OID, {S.ed448}),
 }
-KEY_OF = {scheme: name for name, (_, schemes) in FITS.items() for scheme in schemes}
+PKCS1 = {S.rsa_pkcs1_sha256, S.rsa_pkcs1_sha384, S.rsa_pkcs1_sha512}
+KEY_OF = {scheme: name for name, (_, schemes) in FITS.items() for scheme in schemes} | dict.fromkeys(PKCS1, "rsa")
 CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1(), "secp256k1": ec.SECP256K1()}
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
-each_scheme = pytest.mark.parametrize("scheme", sorted(SCHEMES13), ids=str)
+each_scheme = pytest.mark.parametrize("scheme", sorted(SCHEMES12), ids=str)
 
 
 @cache
@@ -46,7 +47,8 @@ def key(name: str, another: int = 0) -> Any:
 
 
 def test_the_schemes() -> None:
-    assert set(KEY_OF) == SCHEMES13
+    assert set(KEY_OF) == SCHEMES12
+    assert SCHEMES12 - SCHEMES13 == PKCS1
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -56,11 +58,34 @@ def test_what_fits(name: str) -> None:
     assert not fits(S(0xFE01), key(name).public_key(), oid)
 
 
-@pytest.mark.parametrize("scheme", [S.rsa_pkcs1_sha1, S.rsa_pkcs1_sha256, S.rsa_pkcs1_sha512, S.ecdsa_sha1], ids=str)
-def test_old_schemes_sign_no_handshake(scheme: S) -> None:
-    assert scheme not in SCHEMES13
-    with pytest.raises(ValueError, match=str(scheme)):
-        sign(scheme, key("rsa"), MESSAGE)
+@pytest.mark.parametrize("name", FITS)
+def test_what_fits_in_tls12(name: str) -> None:
+    oid, schemes = FITS[name]
+    # RFC 9846 4.3.3: there an ECDSA scheme says nothing of the curve.
+    expected = {scheme for scheme in S if scheme.name.startswith("ecdsa_secp")} if oid == EC_OID else set(schemes)
+    expected |= PKCS1 if name == "rsa" else set()
+    assert {scheme for scheme in S if fits12(scheme, key(name).public_key(), oid)} == expected
+    assert not fits12(S(0xFE01), key(name).public_key(), oid)
+
+
+@pytest.mark.parametrize("scheme", [S.rsa_pkcs1_sha1, S.ecdsa_sha1], ids=str)
+def test_sha1_signs_no_handshake(scheme: S) -> None:
+    assert scheme not in SCHEMES12
+    for name in ("rsa", "p256"):
+        with pytest.raises(ValueError, match=str(scheme)):
+            sign(scheme, key(name), MESSAGE)
+
+
+@pytest.mark.parametrize("name", ["p256", "p384", "p521", "secp256k1"])
+@pytest.mark.parametrize("scheme", sorted(scheme for scheme in KEY_OF if scheme.name.startswith("ecdsa_")), ids=str)
+def test_any_curve_signs_with_any_hash_in_tls12(scheme: S, name: str) -> None:
+    private = key(name)
+    for is_deterministic in (False, True):
+        signature = sign(scheme, private, MESSAGE, is_deterministic=is_deterministic)
+        private.public_key().verify(signature, MESSAGE, ec.ECDSA(HASHES[str(scheme)[-3:]]))
+        assert verify(scheme, private.public_key(), signature, MESSAGE)
+    for other in FITS["p256"][1] | FITS["p384"][1] | FITS["p521"][1]:
+        assert verify(other, private.public_key(), signature, MESSAGE) == (other == scheme)
 
 
 @each_scheme
@@ -83,7 +108,12 @@ def test_sign_and_verify(scheme: S) -> None:
 def test_signatures_of_another_implementation(scheme: S) -> None:
     private = key(KEY_OF[scheme])
     algorithm = HASHES.get(str(scheme)[-3:], hashes.SHA256())
-    if isinstance(private, rsa.RSAPrivateKey):
+    if scheme in PKCS1:
+        theirs = private.sign(MESSAGE, padding.PKCS1v15(), algorithm)
+        assert sign(scheme, private, MESSAGE) == theirs, "there is nothing random in it"
+        pss = padding.PSS(padding.MGF1(algorithm), algorithm.digest_size)
+        assert not verify(scheme, private.public_key(), private.sign(MESSAGE, pss, algorithm), MESSAGE)
+    elif isinstance(private, rsa.RSAPrivateKey):
         # RFC 9846 4.3.3: MGF1 with the same hash, and a salt as long as the digest.
         pss = padding.PSS(padding.MGF1(algorithm), algorithm.digest_size)
         theirs = private.sign(MESSAGE, pss, algorithm)

@@ -170,6 +170,7 @@ class Replay:
             self.connection.close()
         else:  # a NewSessionTicket, which this library does not make by itself
             self.connection._records.send_message(record.plaintext)
+            self.connection._writer.flush_messages()
 
     def _take(self, events: list[Any]) -> None:
         self.events += events

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sanstls.wire.codec import (
     Nested,
+    Only,
     Opaque,
     Rest,
     Struct,
@@ -15,6 +16,7 @@ from sanstls.wire.codec import (
     Vector,
     WireError,
     fixed,
+    only,
     opaque,
     rest,
     uint8,
@@ -35,6 +37,12 @@ class Integers(Struct):
     three: Annotated[int, uint24]
     four: Annotated[int, uint32]
     eight: Annotated[int, uint64]
+
+
+class Onlys(Struct):
+    number: Annotated[int, only(7)]
+    registered: Annotated[CipherSuite, only(CipherSuite.TLS_AES_128_GCM_SHA256)]
+    defaulted: Annotated[int, only(1)] = 1
 
 
 class Strings(Struct):
@@ -75,7 +83,7 @@ class Derived(Defaulted):
     third: Annotated[int, uint8] = 6
 
 
-ALL = (Integers, Strings, Pair, Vectors, Tail, Defaulted, Derived)
+ALL = (Integers, Onlys, Strings, Pair, Vectors, Tail, Defaulted, Derived)
 each_class = pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 VECTORS = Vectors((ContentType.alert,), (CipherSuite(0x1A1A),), (), (), (), (), (), ())
 
@@ -113,6 +121,7 @@ def test_the_declaration_can_be_read() -> None:
     ("value", "data"),
     [
         (Integers(1, 2, 3, 4, 5), "01 0002 000003 00000004 0000000000000005"),
+        (Onlys(7, CipherSuite.TLS_AES_128_GCM_SHA256), "07 1301 01"),
         (Strings(b"abc", b"d", b"e", b"fg"), "616263 01 64 0001 65 000002 6667"),
         (Pair(ContentType.alert, CipherSuite.TLS_AES_128_GCM_SHA256), "15 1301"),
         (
@@ -224,3 +233,17 @@ def test_a_parser_goes_on_where_another_ended() -> None:
     assert end == 4
     with pytest.raises(WireError):
         Pair.parser()(data, 1, 3)
+
+
+def test_only_one_value_is_allowed() -> None:
+    value = Onlys.parse(bytes.fromhex("07130101"))
+    assert value.registered is CipherSuite.TLS_AES_128_GCM_SHA256
+    kinds = Onlys.fields()
+    assert isinstance(kinds["registered"], Only)
+    assert (kinds["registered"].width, kinds["registered"].registry) == (2, CipherSuite)
+    with pytest.raises(WireError, match=r"Onlys\.number: 8, allowed is 7"):
+        Onlys.parse(bytes.fromhex("08130101"))
+    with pytest.raises(WireError, match=r"Onlys\.registered: 0x1a1a, allowed is TLS_AES_128_GCM_SHA256"):
+        Onlys.parse(bytes.fromhex("071a1a01"))
+    with pytest.raises(ValueError, match=r"Onlys\.defaulted: 2, allowed is 1"):
+        value.replace(defaulted=2).serialise()

@@ -17,6 +17,7 @@ from sanstls.wire.extensions import (
     DuplicateExtension,
     EarlyDataIndication,
     EarlyDataTicket,
+    ECPointFormatList,
     ExtendedMainSecret,
     Extension,
     Extensions,
@@ -35,12 +36,15 @@ from sanstls.wire.extensions import (
     PskIdentity,
     PskKeyExchangeModes,
     RecordSizeLimit,
+    RenegotiationInfo,
     SelectedPsk,
     SelectedVersion,
     ServerName,
     ServerNameAcknowledgement,
     ServerNameList,
+    SessionTicket,
     SignatureSchemeList,
+    StatusRequestFlag,
     SupportedVersions,
     TicketRequest,
     UnknownExtension,
@@ -48,6 +52,7 @@ from sanstls.wire.extensions import (
 )
 from sanstls.wire.registries import (
     CertificateStatusType,
+    ECPointFormat,
     ExtensionType,
     NamedGroup,
     NameType,
@@ -103,6 +108,11 @@ BY_HAND: list[tuple[Extension, str]] = [
     (ProtocolNameList((b"h2", b"x")), "0010 0007 0005 02 6832 01 78"),
     (CertificateStatus(CertificateStatusType.ocsp, b"r"), "0005 0005 01 000001 72"),
     (ExtendedMainSecret(), "0017 0000"),
+    (SessionTicket(b""), "0023 0000"),
+    (SessionTicket(b"tick"), "0023 0004 7469636b"),
+    (RenegotiationInfo(b""), "ff01 0001 00"),
+    (ECPointFormatList((ECPointFormat.uncompressed,)), "000b 0002 01 00"),
+    (StatusRequestFlag(), "0005 0000"),
     (RecordSizeLimit(0x4001), "001c 0002 4001"),
     (TicketRequest(1, 2), "003a 0002 01 02"),
     (OfferedPsks((PskIdentity(b"id", 7),), (bytes(32),)), "0029 002d 0008 0002 6964 00000007 0021 20" + "00" * 32),
@@ -235,6 +245,29 @@ def test_places_are_those_of_the_table(name: str) -> None:
             parse(code.to_bytes(2, "big") + b"\x00\x00", place)
 
 
+# What a ServerHello of TLS 1.2 may answer (RFC 5077, 5746, 6066, 6962, 7250, 7301, 7627, 8422 5.2, 8449).
+# supported_groups is not among it, but servers send it.
+SERVER_HELLO_12 = {
+    "server_name",
+    "status_request",
+    "signed_certificate_timestamp",
+    "supported_groups",
+    "ec_point_formats",
+    "application_layer_protocol_negotiation",
+    "client_certificate_type",
+    "server_certificate_type",
+    "extended_master_secret",
+    "session_ticket",
+    "renegotiation_info",
+    "record_size_limit",
+}
+
+
+def test_places_of_tls12() -> None:
+    assert {ExtensionType(code).name for code in _DECLARED[Place.ServerHello12]} == SERVER_HELLO_12
+    assert {ExtensionType[name] for name in SERVER_HELLO_12} <= set(_DECLARED[Place.ClientHello])
+
+
 # Blocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +287,8 @@ def test_blocks(place: Place, data: st.DataObject) -> None:
     assert copy.deepcopy(block) == block
     for extension in block:
         assert extension.type in parsed
-        if not isinstance(extension, UnknownExtension):
-            assert parsed.get(type(extension)) == extension
+        expected = None if isinstance(extension, UnknownExtension) else extension
+        assert parsed.get(type(extension)) == expected
         with pytest.raises(DuplicateExtension):
             parse(raw + extension.encode(), place)
     boundaries = {0}
@@ -302,6 +335,11 @@ def test_blocks_tell_apart() -> None:
     assert Extensions([one]).get(KeyShareClientHello) is None
     assert Extensions([one]).get(KeyShareClientHello, "nothing") == "nothing"
     assert Extensions([one]).get(Cookie) is one
+    # Classes without a type of their own: which one would be meant?
+    unknown = Extensions([UnknownExtension(ExtensionType(0xABCD), b"")])
+    assert unknown.get(UnknownExtension) is None
+    assert unknown.get(UnknownExtension, "nothing") == "nothing"
+    assert unknown.get(Extension) is None
     # One type, another declaration.
     assert Extensions([SelectedVersion(ProtocolVersion.TLS13)]).get(SupportedVersions) is None
     assert repr(Extensions(is_present=False)) == "Extensions(is_present=False)"

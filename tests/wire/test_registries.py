@@ -12,7 +12,9 @@ from sanstls.wire.registries import (
     AlertDescription,
     CertificateCompressionAlgorithm,
     CipherSuite,
+    ClientCertificateType,
     ContentType,
+    ECCurveType,
     ExtensionType,
     HandshakeType,
     KeyUpdateRequest,
@@ -96,6 +98,8 @@ IANA: dict[type[Registry], dict[str, int]] = {
     },
     KeyUpdateRequest: {"update_not_requested": 0, "update_requested": 1},
     CertificateCompressionAlgorithm: {"zlib": 1, "brotli": 2, "zstd": 3},
+    ECCurveType: {"explicit_prime": 1, "explicit_char2": 2, "named_curve": 3},
+    ClientCertificateType: {"rsa_sign": 1, "dss_sign": 2, "ecdsa_sign": 64, "gost_sign512": 68},
 }
 
 

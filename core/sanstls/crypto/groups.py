@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sanstls.wire.registries import NamedGroup
 
-__all__ = ["GROUPS", "BadKeyShare", "KeyShare", "Random", "generate", "respond"]
+__all__ = ["GROUPS", "GROUPS12", "BadKeyShare", "KeyShare", "Random", "generate", "respond"]
 
 Random = Callable[[int], bytes]
 
@@ -131,6 +131,9 @@ _HYBRIDS: dict[NamedGroup, tuple[NamedGroup, type[_MLKEM768 | _MLKEM1024], bool]
 
 GROUPS: frozenset[NamedGroup] = frozenset(_CURVES) | frozenset(_HYBRIDS)
 """The groups that can be used."""
+
+GROUPS12: frozenset[NamedGroup] = frozenset(_CURVES)
+"""Those that can be used in TLS 1.2, whose ECPoint has no room for a hybrid share."""
 
 
 class KeyShare(Protocol):

@@ -1,4 +1,4 @@
-"""Signature schemes (RFC 9846 4.3.3): which keys they fit, how to sign, how to verify."""
+"""Signature schemes (RFC 9846 4.3.3, RFC 8422 5.1.3): which keys they fit, how to sign, how to verify."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 
 from sanstls.wire.registries import SignatureScheme
 
-__all__ = ["SCHEMES13", "PrivateKey", "PublicKey", "fits", "sign", "verify"]
+__all__ = ["SCHEMES12", "SCHEMES13", "PrivateKey", "PublicKey", "fits", "fits12", "sign", "verify"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
@@ -16,7 +16,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 RSASSA_PSS_OID = "1.2.840.113549.1.1.10"
 
 
-class _Rsa(NamedTuple):
+class _Pss(NamedTuple):
     hash: hashes.HashAlgorithm
     is_pss_key: bool
 
@@ -26,13 +26,18 @@ class _Ecdsa(NamedTuple):
     curve: str
 
 
-_RSA = {
-    SignatureScheme.rsa_pss_rsae_sha256: _Rsa(hashes.SHA256(), False),
-    SignatureScheme.rsa_pss_rsae_sha384: _Rsa(hashes.SHA384(), False),
-    SignatureScheme.rsa_pss_rsae_sha512: _Rsa(hashes.SHA512(), False),
-    SignatureScheme.rsa_pss_pss_sha256: _Rsa(hashes.SHA256(), True),
-    SignatureScheme.rsa_pss_pss_sha384: _Rsa(hashes.SHA384(), True),
-    SignatureScheme.rsa_pss_pss_sha512: _Rsa(hashes.SHA512(), True),
+_PSS = {
+    SignatureScheme.rsa_pss_rsae_sha256: _Pss(hashes.SHA256(), False),
+    SignatureScheme.rsa_pss_rsae_sha384: _Pss(hashes.SHA384(), False),
+    SignatureScheme.rsa_pss_rsae_sha512: _Pss(hashes.SHA512(), False),
+    SignatureScheme.rsa_pss_pss_sha256: _Pss(hashes.SHA256(), True),
+    SignatureScheme.rsa_pss_pss_sha384: _Pss(hashes.SHA384(), True),
+    SignatureScheme.rsa_pss_pss_sha512: _Pss(hashes.SHA512(), True),
+}
+_PKCS1: dict[SignatureScheme, hashes.HashAlgorithm] = {
+    SignatureScheme.rsa_pkcs1_sha256: hashes.SHA256(),
+    SignatureScheme.rsa_pkcs1_sha384: hashes.SHA384(),
+    SignatureScheme.rsa_pkcs1_sha512: hashes.SHA512(),
 }
 _ECDSA = {
     SignatureScheme.ecdsa_secp256r1_sha256: _Ecdsa(hashes.SHA256(), "secp256r1"),
@@ -44,8 +49,11 @@ _EDDSA: dict[SignatureScheme, tuple[type, type]] = {
     SignatureScheme.ed448: (ed448.Ed448PublicKey, ed448.Ed448PrivateKey),
 }
 
-SCHEMES13: frozenset[SignatureScheme] = frozenset([*_RSA, *_ECDSA, *_EDDSA])
+SCHEMES13: frozenset[SignatureScheme] = frozenset([*_PSS, *_ECDSA, *_EDDSA])
 """The schemes that may sign a TLS 1.3 CertificateVerify; PKCS #1 v1.5 and SHA-1 may not (RFC 9846 4.5.2)."""
+
+SCHEMES12: frozenset[SignatureScheme] = SCHEMES13 | frozenset(_PKCS1)
+"""The schemes that may sign in TLS 1.2; SHA-1 may not (RFC 9155)."""
 
 
 def _pss(hash_algorithm: hashes.HashAlgorithm) -> padding.PSS:
@@ -53,7 +61,10 @@ def _pss(hash_algorithm: hashes.HashAlgorithm) -> padding.PSS:
 
 
 _ECDSA_ALGORITHM = {scheme: ec.ECDSA(entry.hash) for scheme, entry in _ECDSA.items()}
-_PSS_PADDING = {scheme: _pss(entry.hash) for scheme, entry in _RSA.items()}
+_RSA: dict[SignatureScheme, tuple[padding.PSS | padding.PKCS1v15, hashes.HashAlgorithm]] = {
+    **{scheme: (_pss(entry.hash), entry.hash) for scheme, entry in _PSS.items()},
+    **{scheme: (padding.PKCS1v15(), hash_algorithm) for scheme, hash_algorithm in _PKCS1.items()},
+}
 
 
 def fits(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
@@ -64,11 +75,24 @@ def fits(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
     """
     if scheme in _ECDSA:
         return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == _ECDSA[scheme].curve
-    if scheme in _RSA:
-        return isinstance(key, rsa.RSAPublicKey) and _RSA[scheme].is_pss_key == (key_oid == RSASSA_PSS_OID)
+    if scheme in _PSS:
+        return isinstance(key, rsa.RSAPublicKey) and _PSS[scheme].is_pss_key == (key_oid == RSASSA_PSS_OID)
     if scheme in _EDDSA:
         return isinstance(key, _EDDSA[scheme][0])
     return False
+
+
+def fits12(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
+    """Whether a TLS 1.2 signature by ``scheme`` can be of this key; ``key_oid`` as for :func:`fits`.
+
+    There ECDSA schemes name the hash alone, and keys of any curve can sign by
+    them (RFC 9846 4.3.3); whether the curve was offered is not looked at here.
+    """
+    if scheme in _ECDSA:
+        return isinstance(key, ec.EllipticCurvePublicKey)
+    if scheme in _PKCS1:
+        return isinstance(key, rsa.RSAPublicKey) and key_oid != RSASSA_PSS_OID
+    return fits(scheme, key, key_oid)
 
 
 def sign(scheme: SignatureScheme, key: PrivateKey, message: bytes, *, is_deterministic: bool = False) -> bytes:
@@ -86,19 +110,19 @@ def sign(scheme: SignatureScheme, key: PrivateKey, message: bytes, *, is_determi
                 pass
         return key.sign(message, algorithm)
     if scheme in _RSA and isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(message, _PSS_PADDING[scheme], _RSA[scheme].hash)
+        return key.sign(message, *_RSA[scheme])
     if scheme in _EDDSA and isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         return key.sign(message)
     raise ValueError(f"a key of type {type(key).__name__} can't sign with {scheme}")
 
 
 def verify(scheme: SignatureScheme, key: PublicKey, signature: bytes, message: bytes) -> bool:
-    """Whether ``signature`` is right. ``scheme`` must fit the key (:func:`fits`)."""
+    """Whether ``signature`` is right. ``scheme`` must fit the key (:func:`fits`, :func:`fits12`)."""
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, message, _ECDSA_ALGORITHM[scheme])
         elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, message, _PSS_PADDING[scheme], _RSA[scheme].hash)
+            key.verify(signature, message, *_RSA[scheme])
         else:
             key.verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -35,7 +35,7 @@ def parse_chain(message: Certificate) -> tuple[x509.Certificate, ...]:
     for index, entry in enumerate(message.certificate_list):
         try:
             certificates.append(x509.load_der_x509_certificate(entry.cert_data))
-        except ValueError as error:
+        except Exception as error:  # the parser has errors of many types
             raise CertificateError(
                 "it is no X.509 certificate that can be read",
                 certificate=f"certificate {index}",

@@ -19,6 +19,7 @@ from sanstls.handshake.authentication import (
     parse_chain,
     peer_public_key,
 )
+from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
     answer_retry,
     build_client_hello,
@@ -27,7 +28,7 @@ from sanstls.handshake.negotiation import (
     check_server_hello_after_retry,
     complete_key_exchange,
 )
-from sanstls.handshake.vocabulary import ClientHandshake, Established, Flow
+from sanstls.handshake.vocabulary import ClientHandshake, Flow
 from sanstls.identity import Verified
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
@@ -123,7 +124,15 @@ def client_handshake(hs: ClientHandshake) -> Flow[Established]:
         verified=verified,
         hello_retried=retry is not None,
     )
-    return Established(info, suite, client_application_secret, server_application_secret, exporter_secret)
+    return Established13(
+        info,
+        "client",
+        hs.records,
+        suite,
+        client_secret=client_application_secret,
+        server_secret=server_application_secret,
+        exporter_secret=exporter_secret,
+    )
 
 
 def _retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) -> ClientHello:

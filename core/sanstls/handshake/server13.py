@@ -2,6 +2,7 @@
 
 from sanstls.events import ClientHelloReceived, ConnectionInfo, HelloRetryRequested
 from sanstls.handshake.authentication import check_finished, make_certificate_verify, make_finished
+from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
     build_encrypted_extensions,
     build_hello_retry_request,
@@ -15,7 +16,7 @@ from sanstls.handshake.negotiation import (
     offered_protocols,
     requested_server_name,
 )
-from sanstls.handshake.vocabulary import Established, Flow, ServerHandshake
+from sanstls.handshake.vocabulary import Flow, ServerHandshake
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
 from sanstls.wire.messages import ClientHello, Finished
@@ -95,7 +96,15 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
         credential=credential,
         hello_retried=is_retried,
     )
-    return Established(info, suite, client_application_secret, server_application_secret, exporter_secret)
+    return Established13(
+        info,
+        "server",
+        hs.records,
+        suite,
+        client_secret=client_application_secret,
+        server_secret=server_application_secret,
+        exporter_secret=exporter_secret,
+    )
 
 
 def _send_change_cipher_spec(hs: ServerHandshake, hello: ClientHello) -> None:

@@ -12,7 +12,6 @@ from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.groups import KeyShare
 from sanstls.crypto.suites import Suite
 from sanstls.events import (
-    ConnectionInfo,
     Event,
     KeysDerived,
     MessageSent,
@@ -49,21 +48,6 @@ class Records(Protocol):
 
     def set_write_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """Send under these keys from now on."""
-
-
-class Established:
-    """What a finished handshake leaves to the connection."""
-
-    __slots__ = ("client_secret", "exporter_secret", "info", "server_secret", "suite")
-
-    def __init__(
-        self, info: ConnectionInfo, suite: Suite, client_secret: bytes, server_secret: bytes, exporter_secret: bytes
-    ) -> None:
-        self.info = info
-        self.suite = suite
-        self.client_secret = client_secret
-        self.server_secret = server_secret
-        self.exporter_secret = exporter_secret
 
 
 # The names of SSLKEYLOGFILE for the labels of RFC 9846 7.1, and what each secret is for.
@@ -184,7 +168,6 @@ def _ask(config: ClientConfig | ServerConfig, request: Request[_T], own_answer: 
 
 __all__ = [
     "ClientHandshake",
-    "Established",
     "Flow",
     "Handshake",
     "Records",

@@ -6,7 +6,10 @@ MAX_PLAINTEXT: Final = 2**14
 """The most plaintext in one record (RFC 9846 5.1)."""
 
 MAX_CIPHERTEXT: Final = 2**14 + 256
-"""The longest protected record, without its header (RFC 9846 5.2)."""
+"""The longest protected record of TLS 1.3, without its header (RFC 9846 5.2)."""
+
+MAX_CIPHERTEXT12: Final = 2**14 + 2048
+"""The longest protected record of TLS 1.2, without its header (RFC 5246 6.2.3)."""
 
 MAX_HANDSHAKE_MESSAGE: Final = 64 * 1024
 """The longest handshake message, but for Certificate."""

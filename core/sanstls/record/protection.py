@@ -2,13 +2,17 @@
 
 from sanstls.crypto.suites import InvalidTag, Suite
 from sanstls.misbehaviour import PeerMisbehaviour
-from sanstls.record.limits import MAX_PLAINTEXT
+from sanstls.record.limits import MAX_CIPHERTEXT, MAX_PLAINTEXT
 from sanstls.schedule.key_schedule13 import traffic_key_and_iv
 
-__all__ = ["Opener", "Sealer"]
+__all__ = ["LEFT_FOR_KEY_UPDATE", "Opener", "Sealer"]
+
+LEFT_FOR_KEY_UPDATE = 1
+"""When a key may protect only this many records more, keys are updated: the KeyUpdate needs it (RFC 9846 5.5)."""
 
 _JOIN_BELOW = 2048
 """Below this many bytes, joining header and ciphertext costs less than handling two buffers."""
+_LONGEST = MAX_CIPHERTEXT + 5
 
 
 class Sealer:
@@ -32,7 +36,9 @@ class Sealer:
         """
         header = b"\x17\x03\x03" + (len(content) + self._overhead + padding).to_bytes(2, "big")
         nonce = (self._iv ^ self.sequence_number).to_bytes(12, "big")
-        inner = b"".join((content, content_type, bytes(padding))) if padding else b"".join((content, content_type))
+        if padding:
+            content_type += bytes(padding)
+        inner = content + content_type if type(content) is bytes else b"".join((content, content_type))
         self.sequence_number += 1
         self.records_left -= 1
         if len(content) < _JOIN_BELOW:
@@ -51,6 +57,28 @@ class Opener:
         self._decrypt = suite.aead(key).decrypt
         self._iv = int.from_bytes(iv, "big")
         self.sequence_number = 0
+
+    def open_data(self, record: bytes) -> bytes | None:
+        """The content of ``record``, if it is exactly one record of application data without padding.
+
+        Otherwise ``None``, and nothing has changed: :meth:`open` will tell. The usual
+        case of an open connection, without the bookkeeping of the others.
+        """
+        size = len(record)
+        if size < 22 or record[0] != 23 or record[3] << 8 | record[4] != size - 5 or size > _LONGEST:
+            return None
+        try:
+            inner = self._decrypt(
+                (self._iv ^ self.sequence_number).to_bytes(12, "big"),
+                record[5:] if size < _JOIN_BELOW else memoryview(record)[5:],
+                record[:5],
+            )
+        except InvalidTag:
+            return None
+        if inner[-1] != 23 or len(inner) > MAX_PLAINTEXT + 1:
+            return None
+        self.sequence_number += 1
+        return inner[:-1]
 
     def open(self, header: bytes | memoryview, ciphertext: memoryview) -> tuple[int, bytes]:
         """The content type and content of one protected record."""

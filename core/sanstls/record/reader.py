@@ -42,24 +42,6 @@ class RecordReader:
         """The bytes that wait to be read, as they came."""
         return self._left if self._view is None else bytes(self._view[self._position :])
 
-    def whole_record(self, data: bytes | bytearray | memoryview) -> tuple[int, bytes] | None:
-        """The record that ``data`` is, if it is exactly one protected record and nothing waits before it.
-
-        The usual case when a connection is open, without the bookkeeping of the others.
-        """
-        opener = self.opener
-        size = len(data)
-        if (
-            opener is None
-            or type(data) is not bytes
-            or self._left
-            or not _HEADER < size <= MAX_CIPHERTEXT + _HEADER
-            or data[0] != _APPLICATION_DATA
-            or data[3] << 8 | data[4] != size - _HEADER
-        ):
-            return None
-        return opener.open(data[:_HEADER], memoryview(data)[_HEADER:])
-
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes in. They are read by :meth:`next_record` until :meth:`keep` is called."""
         if self._left:

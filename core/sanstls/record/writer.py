@@ -1,7 +1,7 @@
 """From messages and data to records (RFC 9846 5.1): fragments, coalesces, protects, queues."""
 
 from sanstls.record.limits import MAX_PLAINTEXT
-from sanstls.record.protection import Sealer
+from sanstls.record.protection import LEFT_FOR_KEY_UPDATE, Sealer
 
 __all__ = ["RecordWriter"]
 
@@ -15,39 +15,30 @@ class RecordWriter:
     keys change, when something else is sent, or when the bytes are taken.
     """
 
-    __slots__ = ("_messages", "_queue", "first_record_version", "max_plaintext", "sealer")
+    __slots__ = ("_messages", "first_record_version", "max_plaintext", "queue", "sealer")
 
     def __init__(self) -> None:
-        self._queue: list[bytes] = []
+        self.queue: list[bytes] = []
         self._messages: list[bytes] = []
         self.sealer: Sealer | None = None
         self.max_plaintext = MAX_PLAINTEXT
         # RFC 9846 5.1: 0x0301 in the first ClientHello's record for the sake of old servers, 0x0303 afterwards.
         self.first_record_version = b"\x03\x03"
 
-    @property
-    def pending(self) -> int:
-        """How many bytes wait to be taken."""
-        self.flush_messages()
-        return sum(map(len, self._queue))
-
     def write_message(self, message: bytes) -> None:
         """Queue a handshake message."""
         self._messages.append(message)
 
-    def write_data(self, data: bytes | memoryview) -> None:
-        """Queue application data, however long. Needs keys."""
-        if self._messages:
-            self.flush_messages()
+    def write_data(self, data: memoryview) -> int:
+        """Queue application data, as much as the present keys may protect: how many bytes that was. Needs keys."""
+        self.flush_messages()
         sealer = self.sealer
         assert sealer is not None, "RFC 9846 5.1: application data is never sent unprotected"
-        size = len(data)
-        if size <= self.max_plaintext:
-            sealer.seal(self._queue, _APPLICATION_DATA, data)
-            return
-        view = memoryview(data)
-        for start in range(0, size, self.max_plaintext):
-            sealer.seal(self._queue, _APPLICATION_DATA, view[start : start + self.max_plaintext])
+        step = self.max_plaintext
+        size = min(len(data), max(sealer.records_left - LEFT_FOR_KEY_UPDATE, 0) * step)
+        for start in range(0, size, step):
+            sealer.seal(self.queue, _APPLICATION_DATA, data[start : start + step])
+        return size
 
     def write_record(self, content_type: bytes, content: bytes) -> None:
         """Queue one record of another type (an alert), protected if there are keys."""
@@ -57,7 +48,7 @@ class RecordWriter:
     def write_change_cipher_spec(self) -> None:
         """Queue the dummy change_cipher_spec of middlebox compatibility mode (RFC 9846 E.4)."""
         self.flush_messages()
-        self._queue.append(b"\x14\x03\x03\x00\x01\x01")
+        self.queue.append(b"\x14\x03\x03\x00\x01\x01")
 
     def set_sealer(self, sealer: Sealer) -> None:
         """Change the keys; what was queued before goes out under the old ones."""
@@ -75,17 +66,16 @@ class RecordWriter:
 
     def _write(self, content_type: bytes, content: bytes) -> None:
         if self.sealer is not None:
-            self.sealer.seal(self._queue, content_type, content)
+            self.sealer.seal(self.queue, content_type, content)
             return
         version, self.first_record_version = self.first_record_version, b"\x03\x03"
-        self._queue.append(content_type + version + len(content).to_bytes(2, "big") + content)
+        self.queue.append(content_type + version + len(content).to_bytes(2, "big") + content)
 
     def take(self) -> list[bytes]:
         """All queued buffers, in order."""
         if self._messages:
             self.flush_messages()
-        queue = self._queue
-        self._queue = []
+        queue, self.queue = self.queue, []
         return queue
 
     def discard(self) -> None:

@@ -53,9 +53,8 @@ _known_prefix = lru_cache(maxsize=64)(_label_prefix)  # only the RFC's own label
 def hkdf_expand_label(hash_name: str, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
     """HKDF-Expand-Label (RFC 9846 7.1) with one of the RFC's labels; ``length`` in bytes."""
     info = _known_prefix(label, length, len(context)) + context
-    if length <= len(secret):  # one block is enough: a secret is as long as its hash
-        return hmac.digest(secret, info + b"\x01", hash_name)[:length]
-    return _hkdf_expand(hash_name, secret, info, length)
+    block = hmac.digest(secret, info + b"\x01", hash_name)
+    return block[:length] if length <= len(block) else _hkdf_expand(hash_name, secret, info, length)
 
 
 @lru_cache(maxsize=8)

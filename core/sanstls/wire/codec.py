@@ -34,12 +34,14 @@ from sanstls.wire.registries import Registry, wire_width
 
 __all__ = [
     "Kind",
+    "Only",
     "Opaque",
     "Struct",
     "UInt",
     "Vector",
     "WireError",
     "fixed",
+    "only",
     "opaque",
     "rest",
     "uint8",
@@ -144,6 +146,27 @@ class UInt(Kind):
 
     def emit_write(self, code: _Code, value: str, label: str) -> str:
         return f"{value}.to_bytes({self.width}, 'big')"
+
+
+class Only(UInt):
+    """An integer of which one value is allowed: a ``select`` whose other cases are not spoken."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        registry = type(value) if isinstance(value, Registry) else None
+        super().__init__(wire_width(registry) if registry else 1, registry)
+        self.value = value
+
+    def emit_parse(self, code: _Code, target: str, label: str) -> None:
+        super().emit_parse(code, target, label)
+        code.add(
+            f"if {target} != {int(self.value)}: raise WireError(f'{label}: {{{target}}}, allowed is {self.value}')"
+        )
+
+    def emit_write(self, code: _Code, value: str, label: str) -> str:
+        code.add(f"if {value} != {int(self.value)}: raise ValueError(f'{label}: {{{value}}}, allowed is {self.value}')")
+        return super().emit_write(code, value, label)
 
 
 class Opaque(Kind):
@@ -268,6 +291,11 @@ class Vector(Kind):
 
 uint8, uint16, uint24, uint32, uint64 = (UInt(width) for width in (1, 2, 3, 4, 8))
 rest = Rest()
+
+
+def only(value: int) -> Only:
+    """An integer that is always ``value``: a registry's member, or a number of one byte."""
+    return Only(value)
 
 
 def opaque(minimum: int, maximum: int) -> Opaque:

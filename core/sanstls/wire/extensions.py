@@ -139,8 +139,8 @@ class Extensions:
     @overload
     def get(self, cls: type[_E], default: _D) -> _E | _D: ...
     def get(self, cls: type[_E], default: _D | None = None) -> _E | _D | None:
-        """The extension of this declaration, or ``default``."""
-        found = self._by_type.get(cls.extension_type)
+        """The extension of this declaration, or ``default``; always that for a class without a type of its own."""
+        found = self._by_type.get(getattr(cls, "extension_type", -1))
         return found if type(found) is cls else default
 
     @property
@@ -302,8 +302,8 @@ class SignedCertificateTimestampList(
 # RFC 9846 4.3.7 and 4.3.3: supported_groups, signature_algorithms -------------------------------------------------
 
 
-class NamedGroupList(Extension, extension_type=ExtensionType.supported_groups, places=(_CH, _EE)):
-    """supported_groups, in order of preference."""
+class NamedGroupList(Extension, extension_type=ExtensionType.supported_groups, places=(_CH, _EE, _SH12)):
+    """supported_groups, in order of preference. Some servers of TLS 1.2 send theirs, which means nothing there."""
 
     named_group_list: Annotated[tuple[NamedGroup, ...], vector(2, 2**16 - 1)]
 

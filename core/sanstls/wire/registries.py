@@ -346,3 +346,28 @@ class ECPointFormat(Registry):
     uncompressed = 0
     ansiX962_compressed_prime = 1
     ansiX962_compressed_char2 = 2
+
+
+class ECCurveType(Registry):
+    """How a curve is given (RFC 8422 5.4); the explicit ones are deprecated."""
+
+    explicit_prime = 1
+    explicit_char2 = 2
+    named_curve = 3
+
+
+class ClientCertificateType(Registry):
+    """What a TLS 1.2 client may authenticate with (RFC 5246 7.4.4, RFC 8422 5.5)."""
+
+    rsa_sign = 1
+    dss_sign = 2
+    rsa_fixed_dh = 3
+    dss_fixed_dh = 4
+    rsa_ephemeral_dh_RESERVED = 5
+    dss_ephemeral_dh_RESERVED = 6
+    fortezza_dms_RESERVED = 20
+    ecdsa_sign = 64
+    rsa_fixed_ecdh = 65
+    ecdsa_fixed_ecdh = 66
+    gost_sign256 = 67
+    gost_sign512 = 68
