@@ -37,9 +37,7 @@ cuts = st.lists(st.one_of(st.integers(1, 8), st.integers(1, 3000)), min_size=1, 
 
 def comparable(events: list[Event]) -> list[Any]:
     """Events, of which errors are compared by what they say."""
-    return [
-        (type(event.error), str(event.error)) if isinstance(event, ConnectionFailed) else event for event in events
-    ]
+    return [(type(event.error), str(event.error)) if isinstance(event, ConnectionFailed) else event for event in events]
 
 
 def session(cut: Cut, *, is_retried: bool, kind: type = bytes) -> list[Any]:
@@ -116,7 +114,9 @@ def new_server() -> Connection:
     return connections()[1]
 
 
-starts = st.sampled_from([b"", b"GET ", b"HTTP/1.1", b"\x80\x2e\x01", b"\x16\x03\x01", b"\x15\x03\x03\0\2", b"\x17\3\3"])
+starts = st.sampled_from(
+    [b"", b"GET ", b"HTTP/1.1", b"\x80\x2e\x01", b"\x16\x03\x01", b"\x15\x03\x03\0\2", b"\x17\3\3"]
+)
 
 
 @settings(max_examples=150)

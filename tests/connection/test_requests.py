@@ -170,7 +170,9 @@ def test_answered_twice(wait: tuple[Connection, Connection, Any]) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("value", [True, 0, "yes", b"", bytearray(b"x"), bytes(2**16)], ids=lambda value: repr(value)[:9])
+@pytest.mark.parametrize(
+    "value", [True, 0, "yes", b"", bytearray(b"x"), bytes(2**16)], ids=lambda value: repr(value)[:9]
+)
 def test_a_wrong_type_leaves_the_request_waiting(role: str, value: Any) -> None:
     connection, peer, request = waiting(role)
     with pytest.raises(LocalError):
