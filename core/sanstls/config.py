@@ -3,27 +3,46 @@
 What a handshake needs of a configuration and never changes is computed here once.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from sanstls._defaults import system_clock, system_random
-from sanstls.crypto.groups import GROUPS
-from sanstls.crypto.signatures import SCHEMES13
-from sanstls.crypto.suites import SUITES13
+from sanstls.crypto.groups import GROUPS, GROUPS12
+from sanstls.crypto.signatures import SCHEMES12, SCHEMES13
+from sanstls.crypto.suites import SUITES12, SUITES13, Suite, Suite12
 from sanstls.errors import LocalError
-from sanstls.events import Request, SignatureRequest, VerificationRequest
+from sanstls.events import (
+    CredentialRequest,
+    PremasterDecryptionRequest,
+    Request,
+    SignatureRequest,
+    VerificationRequest,
+)
 from sanstls.identity import Credential, Verifier
 from sanstls.wire.extensions import (
+    CertificateStatus,
+    ECPointFormatList,
+    ExtendedMainSecret,
     Extension,
     Extensions,
     NamedGroupList,
+    OCSPStatusRequest,
     ProtocolNameList,
+    RenegotiationInfo,
     SignatureSchemeList,
     SupportedVersions,
 )
 from sanstls.wire.messages import Certificate, CertificateEntry
-from sanstls.wire.registries import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from sanstls.wire.messages12 import Certificate12
+from sanstls.wire.registries import (
+    CertificateStatusType,
+    CipherSuite,
+    ECPointFormat,
+    NamedGroup,
+    ProtocolVersion,
+    SignatureScheme,
+)
 
 __all__ = ["ClientConfig", "ServerConfig"]
 
@@ -31,6 +50,17 @@ DEFAULT_CIPHER_SUITES = (
     CipherSuite.TLS_AES_256_GCM_SHA384,
     CipherSuite.TLS_AES_128_GCM_SHA256,
     CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+)
+# Without forward secrecy: whoever gets the server's key later can read what was recorded today.
+RSA_KEY_TRANSPORT_SUITES = (
+    CipherSuite.TLS_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_RSA_WITH_AES_128_GCM_SHA256,
 )
 DEFAULT_GROUPS = (
     NamedGroup.X25519MLKEM768,
@@ -52,15 +82,17 @@ DEFAULT_SIGNATURE_SCHEMES = (
     SignatureScheme.rsa_pss_pss_sha256,
     SignatureScheme.rsa_pss_pss_sha384,
     SignatureScheme.rsa_pss_pss_sha512,
-)
-# RFC 9846 4.3.3: PKCS #1 v1.5 may be listed for signatures in certificates, and can't be used in a handshake.
-_CERTIFICATE_ONLY_SCHEMES = (
+    # RFC 9846 4.3.3: PKCS #1 v1.5 stands for signatures in certificates, and in handshakes of TLS 1.2 alone.
     SignatureScheme.rsa_pkcs1_sha256,
     SignatureScheme.rsa_pkcs1_sha384,
     SignatureScheme.rsa_pkcs1_sha512,
 )
 
-_DEFERRABLE: frozenset[type[Request[Any]]] = frozenset({VerificationRequest, SignatureRequest})
+_DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
+    {CredentialRequest, PremasterDecryptionRequest, SignatureRequest, VerificationRequest}
+)
+_MAX_TOLD_AUTHORITIES = 32
+_VERSIONS = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
 
 Clock = Callable[[], float]
 Random = Callable[[int], bytes]
@@ -90,9 +122,9 @@ def _is_subset(value: object, allowed: frozenset[Any]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Config:
-    """What both sides have. All preferences are ordered, best first."""
+    """What both sides have. All preferences but the versions are ordered, best first."""
 
-    versions: tuple[ProtocolVersion, ...] = (ProtocolVersion.TLS13,)
+    versions: tuple[ProtocolVersion, ...] = _VERSIONS
     cipher_suites: tuple[CipherSuite, ...] = DEFAULT_CIPHER_SUITES
     groups: tuple[NamedGroup, ...] = DEFAULT_GROUPS
     signature_schemes: tuple[SignatureScheme, ...] = DEFAULT_SIGNATURE_SCHEMES
@@ -102,15 +134,23 @@ class _Config:
     random: Random = system_random
     trace: bool = False
     key_log: bool = False
+    require_extended_master_secret: bool = False
+    legacy_rsa_key_transport: bool = False
 
     # Computed from the above.
     alpn_names: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    suites13: dict[CipherSuite, Suite] = field(init=False, repr=False, compare=False)
+    suites12: dict[CipherSuite, Suite12] = field(init=False, repr=False, compare=False)
+    groups12: tuple[NamedGroup, ...] = field(init=False, repr=False, compare=False)
+    schemes13: tuple[SignatureScheme, ...] = field(init=False, repr=False, compare=False)
+    speaks_tls13: bool = field(init=False, repr=False, compare=False)
+    speaks_tls12: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_choice("versions", self.versions, (ProtocolVersion.TLS13,))
-        _check_choice("cipher_suites", self.cipher_suites, SUITES13)
+        _check_choice("versions", self.versions, _VERSIONS)
+        self._check_cipher_suites()
         _check_choice("groups", self.groups, GROUPS)
-        _check_choice("signature_schemes", self.signature_schemes, SCHEMES13)
+        _check_choice("signature_schemes", self.signature_schemes, SCHEMES12)
         if not _is_tuple_of_str(self.alpn):
             raise LocalError('alpn must be a tuple of str, for example ("h2", "http/1.1")')
         names = tuple([name.encode() for name in self.alpn])
@@ -122,6 +162,32 @@ class _Config:
         if not all(map(callable, (self.clock, self.random))):
             raise LocalError("clock and random must be callable")
         object.__setattr__(self, "alpn_names", names)
+        object.__setattr__(self, "groups12", tuple([group for group in self.groups if group in GROUPS12]))
+        schemes13 = tuple([scheme for scheme in self.signature_schemes if scheme in SCHEMES13])
+        object.__setattr__(self, "schemes13", schemes13)
+        object.__setattr__(self, "speaks_tls13", bool(self.suites13 and schemes13))
+        object.__setattr__(self, "speaks_tls12", bool(self.suites12))
+        if not (self.speaks_tls13 or self.speaks_tls12):
+            spoken = " and ".join(version.text for version in self.versions)
+            raise LocalError(f"no cipher suite and signature scheme for {spoken} are left in the configuration")
+
+    def _check_cipher_suites(self) -> None:
+        """RSA key transport is there only for those who ask for it. A version without suites is not spoken."""
+        if self.legacy_rsa_key_transport and self.cipher_suites is DEFAULT_CIPHER_SUITES:
+            object.__setattr__(self, "cipher_suites", DEFAULT_CIPHER_SUITES + RSA_KEY_TRANSPORT_SUITES)
+        _check_choice("cipher_suites", self.cipher_suites, (*SUITES13, *SUITES12))
+        unasked = [suite for suite in self.cipher_suites if suite in RSA_KEY_TRANSPORT_SUITES]
+        if unasked and not self.legacy_rsa_key_transport:
+            raise LocalError(f"cipher_suites: {unasked[0]} needs legacy_rsa_key_transport=True (no forward secrecy)")
+        suites13: dict[CipherSuite, Suite] = {}
+        suites12: dict[CipherSuite, Suite12] = {}
+        for suite in self.cipher_suites:
+            if suite in SUITES13 and ProtocolVersion.TLS13 in self.versions:
+                suites13[suite] = SUITES13[suite]
+            elif suite in SUITES12 and ProtocolVersion.TLS12 in self.versions:
+                suites12[suite] = SUITES12[suite]
+        object.__setattr__(self, "suites13", suites13)
+        object.__setattr__(self, "suites12", suites12)
 
     @property
     def is_replayable(self) -> bool:
@@ -134,18 +200,28 @@ class ClientConfig(_Config):
     """How a client speaks TLS.
 
     ``verify`` decides whether the server is who it should be; there is no default
-    and no off-switch but ``DangerouslyAcceptAny()``. ``key_shares`` are the groups
-    for which shares are sent at once (by default the first group, and X25519 too if
-    that one is a hybrid); others cost a HelloRetryRequest. With
-    ``middlebox_compatibility`` the handshake looks like TLS 1.2 to old middleboxes
-    (RFC 9846 E.4). Raises ``LocalError`` for what can't be.
+    and no off-switch but ``DangerouslyAcceptAny()``. ``credentials`` are shown to
+    servers that ask for a certificate: the first that fits what the server accepts.
+    ``key_shares`` are the groups for which shares are sent at once (by default the
+    first group, and X25519 too if that one is a hybrid); others cost a
+    HelloRetryRequest. With ``middlebox_compatibility`` the handshake looks like TLS
+    1.2 to old middleboxes (RFC 9846 E.4).
+
+    Only TLS 1.2 knows ``require_extended_master_secret`` (RFC 7627),
+    ``legacy_rsa_key_transport`` (no forward secrecy), ``legacy_renegotiation_peers``
+    (servers that never heard of RFC 5746 are spoken to) and ``is_fallback`` (this is
+    another try with lower versions, RFC 7507). Raises ``LocalError`` for what can't be.
     """
 
     verify: Verifier
+    credentials: tuple[Credential, ...] = ()
     key_shares: tuple[NamedGroup, ...] | None = None
     middlebox_compatibility: bool = True
+    legacy_renegotiation_peers: bool = False
+    is_fallback: bool = False
 
     first_shares: tuple[NamedGroup, ...] = field(init=False, repr=False, compare=False)
+    hello_suites: tuple[CipherSuite, ...] = field(init=False, repr=False, compare=False)
     hello_extensions: tuple[Extension, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -153,8 +229,11 @@ class ClientConfig(_Config):
         _Config.__post_init__(self)
         if not callable(getattr(self.verify, "verify", None)):
             raise LocalError("verify must be a verifier: WebPKI(store), PrivatePKI(store), DangerouslyAcceptAny(), …")
+        object.__setattr__(self, "credentials", _check_credentials(self.credentials))
         shares = self.key_shares
-        if shares is None:
+        if not self.speaks_tls13:
+            shares = ()
+        elif shares is None:
             shares = self.groups[:1]
             is_hybrid = "MLKEM" in shares[0].name
             if is_hybrid and NamedGroup.x25519 in self.groups:
@@ -162,38 +241,98 @@ class ClientConfig(_Config):
         elif shares:
             _check_choice("key_shares", shares, self.groups)
         object.__setattr__(self, "first_shares", shares)
-        fixed: list[Extension] = [
-            SupportedVersions(self.versions),
-            NamedGroupList(self.groups),
-            SignatureSchemeList(self.signature_schemes + _CERTIFICATE_ONLY_SCHEMES),
+        suites = (*self.suites13, *self.suites12)
+        if self.is_fallback:
+            suites = (*suites, CipherSuite.TLS_FALLBACK_SCSV)
+        object.__setattr__(self, "hello_suites", suites)
+        object.__setattr__(self, "hello_extensions", self._fixed_extensions())
+
+    def _fixed_extensions(self) -> tuple[Extension, ...]:
+        """What stands in every ClientHello."""
+        fixed: list[Extension] = []
+        groups = self.groups if self.speaks_tls13 else self.groups12
+        if self.speaks_tls13:
+            spoken = (ProtocolVersion.TLS13, ProtocolVersion.TLS12) if self.speaks_tls12 else (ProtocolVersion.TLS13,)
+            fixed.append(SupportedVersions(spoken))
+        if groups:
+            fixed.append(NamedGroupList(groups))
+        fixed += [
+            SignatureSchemeList(self.signature_schemes),
+            OCSPStatusRequest(CertificateStatusType.ocsp, b"\0\0\0\0"),
         ]
+        if self.speaks_tls12:
+            fixed += [ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")]
         if self.alpn_names:
             fixed.append(ProtocolNameList(self.alpn_names))
-        object.__setattr__(self, "hello_extensions", tuple(fixed))
+        return tuple(fixed)
+
+
+class CertificateMessages(NamedTuple):
+    """A credential as it stands in the messages of either version, made once."""
+
+    tls13: Certificate
+    tls13_stapled: Certificate
+    tls12: Certificate12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig(_Config):
-    """How a server speaks TLS.
+    """How a server speaks TLS. It chooses the highest version in common.
 
     ``credentials`` are its certificates with their keys. Of those whose names match
     what the client asks for, the first that the client can verify is used; where no
-    name matches, the first of all that it can verify. Raises ``LocalError`` for what
-    can't be.
+    name matches, the first of all that it can verify.
+
+    With ``verify`` clients are asked for a certificate: ``client_auth`` says whether
+    they must have one (``"required"``) or may (``"optional"``). Only TLS 1.2 knows
+    ``require_extended_master_secret`` (RFC 7627) and ``legacy_rsa_key_transport`` (no
+    forward secrecy). Raises ``LocalError`` for what can't be.
     """
 
     credentials: tuple[Credential, ...]
+    verify: Verifier | None = None
+    client_auth: Literal["required", "optional"] = "required"
 
-    certificate_messages: dict[Credential, Certificate] = field(init=False, repr=False, compare=False)
+    certificate_messages: dict[Credential, CertificateMessages] = field(init=False, repr=False, compare=False)
+    client_authorities: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _Config.__post_init__(self)
-        credentials = tuple(self.credentials)
-        if not credentials or not all(isinstance(credential, Credential) for credential in credentials):
+        credentials = _check_credentials(self.credentials)
+        if not credentials:
             raise LocalError("credentials must be a sequence of at least one Credential")
+        if self.verify is not None and not callable(getattr(self.verify, "verify", None)):
+            raise LocalError("verify must be a verifier: PrivatePKI(store), WebPKI(store), …, or None")
+        if self.client_auth not in ("required", "optional"):
+            raise LocalError('client_auth must be "required" or "optional"; without verify no client is asked')
         object.__setattr__(self, "credentials", credentials)
-        messages = {
-            credential: Certificate(b"", tuple([CertificateEntry(der, Extensions()) for der in credential.chain]))
-            for credential in credentials
-        }
+        messages = {credential: _messages_of(credential) for credential in credentials}
         object.__setattr__(self, "certificate_messages", messages)
+        # Told to clients, so that one with several certificates can choose; a long list would only cost bytes.
+        anchors = list(getattr(self.verify, "store", ()))
+        subjects = (
+            [anchor.subject.public_bytes() for anchor in anchors] if len(anchors) <= _MAX_TOLD_AUTHORITIES else []
+        )
+        object.__setattr__(self, "client_authorities", tuple(dict.fromkeys(subjects)))
+
+
+def _check_credentials(credentials: Sequence[Credential]) -> tuple[Credential, ...]:
+    checked = tuple(credentials)
+    if not all(isinstance(credential, Credential) for credential in checked):
+        raise LocalError("credentials must be a sequence of Credential")
+    return checked
+
+
+def _messages_of(credential: Credential) -> CertificateMessages:
+    plain = certificate_message(credential)
+    stapled = certificate_message(credential, is_stapled=True) if credential.ocsp_response else plain
+    return CertificateMessages(plain, stapled, Certificate12(credential.chain))
+
+
+def certificate_message(credential: Credential, *, context: bytes = b"", is_stapled: bool = False) -> Certificate:
+    """RFC 9846 4.5.1: the Certificate message of a credential, with its OCSP response if that was asked for."""
+    entries = []
+    for index, der in enumerate(credential.chain):
+        staple = [CertificateStatus(CertificateStatusType.ocsp, credential.ocsp_response)]
+        entries.append(CertificateEntry(der, Extensions(staple if is_stapled and index == 0 else ())))
+    return Certificate(context, tuple(entries))

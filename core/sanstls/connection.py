@@ -9,8 +9,8 @@ from enum import Enum
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.errors import LocalError
 from sanstls.events import ConnectionInfo, KeysUpdated, MessageSent
-from sanstls.handshake.client13 import client_handshake
-from sanstls.handshake.server13 import server_handshake
+from sanstls.handshake.client import client_handshake
+from sanstls.handshake.server import server_handshake
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import parse_server_name
 from sanstls.receiving import Buffer, ReceivingHalf
@@ -91,7 +91,7 @@ class _Connection(ReceivingHalf):
             assert sealer is not None
             sealer.seal(writer.queue, _DATA, data)
             if sealer.records_left <= LEFT_FOR_KEY_UPDATE:
-                self._update_sending_keys(KeyUpdateRequest.update_not_requested)
+                self._renew_keys()
             return
         self._send_any_data(data)
 
@@ -105,7 +105,9 @@ class _Connection(ReceivingHalf):
             sent += self._writer.write_data(view[sent:])
             sealer = self._writer.sealer
             if sealer is not None and sealer.records_left <= LEFT_FOR_KEY_UPDATE:
-                self._update_sending_keys(KeyUpdateRequest.update_not_requested)
+                self._renew_keys()
+                if self._is_write_closed and sent < size:
+                    raise LocalError(f"the keys are used up: {size - sent} of {size} bytes were not sent")
         if self._is_traced:
             epoch = self._records.write_epoch
             self._events.append(MessageSent("ApplicationData", ContentType.application_data, epoch, size))
@@ -148,6 +150,13 @@ class _Connection(ReceivingHalf):
             self._refuse_sending()
         requests = KeyUpdateRequest.update_requested if request_peer else KeyUpdateRequest.update_not_requested
         self._update_sending_keys(requests)
+
+    def _renew_keys(self) -> None:
+        """The AEAD's limit is reached (RFC 9846 5.5): go on with new keys, or where there are none, close."""
+        if self._established is not None and self._established.can_update_keys:
+            self._update_sending_keys(KeyUpdateRequest.update_not_requested)
+        else:
+            self.close()
 
     def _update_sending_keys(self, request: KeyUpdateRequest) -> None:
         established = self._established

@@ -32,7 +32,9 @@ class ConnectionInfo:
 
     ``peer_chain`` holds the peer's certificates as DER, leaf first, as they came;
     ``verified`` what the verifier found (``None`` if the verdict came from
-    elsewhere); ``signature_scheme`` signed the server's CertificateVerify.
+    elsewhere); ``signature_scheme`` signed the server's CertificateVerify, or its
+    ServerKeyExchange in TLS 1.2. ``extended_master_secret`` (RFC 7627) can only be
+    missing there; ``group`` and ``signature_scheme`` are ``None`` with RSA key transport.
     """
 
     version: ProtocolVersion
@@ -45,6 +47,7 @@ class ConnectionInfo:
     verified: Verified | None
     credential: Credential | None = None
     hello_retried: bool = False
+    extended_master_secret: bool = True
     resumed: bool = False
     early_data: bool = False
 
@@ -175,6 +178,15 @@ class KeysDerived(Event):
 
     name: str
     use: str
+    fingerprint: str = ""
+    """The same on both sides if their secrets are; it does not lead back to the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVerified(Event):
+    """The verifier of the configuration has accepted the peer's certificates."""
+
+    verified: Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +248,39 @@ class SignatureRequest(Request[bytes]):
         """See :meth:`Request.check`."""
         if not isinstance(value, bytes) or not 0 < len(value) < 2**16:
             raise LocalError("a SignatureRequest is answered with the signature, as bytes")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CredentialRequest(Request[Credential | None]):
+    """The server wants a certificate of this client. Answer with one, or ``None`` for none.
+
+    ``authorities`` are the distinguished names (DER) that it trusts, none means any;
+    ``signature_schemes`` what it can verify.
+    """
+
+    authorities: tuple[bytes, ...]
+    signature_schemes: tuple[SignatureScheme, ...]
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if value is not None and not isinstance(value, Credential):
+            raise LocalError("a CredentialRequest is answered with a Credential, or with None for none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PremasterDecryptionRequest(Request[bytes]):
+    """Decrypt ``encrypted`` by RSAES-PKCS1-v1_5 with the key of ``credential`` (RFC 5246 7.4.7.1).
+
+    Answer with whatever comes out, and with ``b""`` where the key store refuses:
+    nobody, the caller included, may learn from the connection whether it was well
+    formed. A failure then shows at the client's Finished. Do not ``reject`` it
+    because of its padding.
+    """
+
+    encrypted: bytes
+    credential: Credential
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if not isinstance(value, bytes):
+            raise LocalError("a PremasterDecryptionRequest is answered with bytes, of whatever length")

@@ -114,6 +114,12 @@ class PeerMisbehaviour(Enum):
     PSK_NOT_LAST = (Alert.illegal_parameter, "RFC 9846 4.3.11", "pre_shared_key is not the last extension")
     PSK_WITHOUT_MODES = (Alert.missing_extension, "RFC 9846 4.3.9", "pre_shared_key without psk_key_exchange_modes")
     BINDERS_DO_NOT_MATCH = (Alert.illegal_parameter, "RFC 9846 4.3.11", "as many binders as identities are needed")
+    NO_NULL_COMPRESSION = (Alert.illegal_parameter, "RFC 5246 7.4.1.2", "a ClientHello without null compression")
+    INAPPROPRIATE_FALLBACK = (
+        Alert.inappropriate_fallback,
+        "RFC 7507 3",
+        "the client has fallen back to a lower version without need",
+    )
     BAD_SERVER_NAME = (Alert.illegal_parameter, "RFC 6066 3", "a server_name that is no single host name")
 
     # HelloRetryRequest (RFC 9846 4.2.4)
@@ -132,6 +138,35 @@ class PeerMisbehaviour(Enum):
         "the second ClientHello differs where it must not",
     )
     RETRY_NOT_HEEDED = (Alert.illegal_parameter, "RFC 9846 4.3.8", "the second ClientHello lacks the share asked for")
+
+    # TLS 1.2 (RFC 5246)
+    NO_RENEGOTIATION_INFO = (
+        Alert.handshake_failure,
+        "RFC 5746 4.1",
+        "the server does not know secure renegotiation",
+    )
+    BAD_RENEGOTIATION_INFO = (
+        Alert.handshake_failure,
+        "RFC 5746 3.4, 3.6",
+        "a renegotiation_info that is not empty in the first handshake",
+    )
+    NO_EXTENDED_MASTER_SECRET = (Alert.handshake_failure, "RFC 7627 5.2", "the peer has no extended master secret")
+    NO_UNCOMPRESSED_POINTS = (
+        Alert.illegal_parameter,
+        "RFC 8422 5.1.2",
+        "ec_point_formats without the uncompressed format",
+    )
+    KEY_DOES_NOT_FIT_SUITE = (
+        Alert.illegal_parameter,
+        "RFC 5246 7.4.2",
+        "the certificate's key is not of the kind that the cipher suite names",
+    )
+    UNOFFERED_SESSION = (
+        Alert.illegal_parameter,
+        "RFC 5246 7.4.1.3",
+        "the server resumes a session that was not offered",
+    )
+    RESUMED_OTHERWISE = (Alert.illegal_parameter, "RFC 5246 7.4.1.3", "a resumed session with other parameters")
 
     # ALPN (RFC 7301)
     NO_COMMON_PROTOCOL = (Alert.no_application_protocol, "RFC 7301 3.2", "no application protocol in common")

@@ -36,6 +36,7 @@ __all__ = ["Buffer", "ReceivingHalf"]
 Buffer = bytes | bytearray | memoryview
 _T = TypeVar("_T")
 _APPLICATION_DATA, _HANDSHAKE, _ALERT, _CCS = 23, 22, 21, 20
+_HELLO_REQUEST = b"\0\0\0\0"
 
 
 class ReceivingHalf:
@@ -59,6 +60,7 @@ class ReceivingHalf:
         "_request",
         "_sends_plainly",
         "_waits_for",
+        "_waits_for_ccs",
         "_warnings",
         "_writer",
     )
@@ -72,6 +74,7 @@ class ReceivingHalf:
         self._is_traced = is_traced
         self._flow: Flow[Established] | None = None
         self._waits_for: tuple[type[HandshakeMessage], ...] = ()
+        self._waits_for_ccs = False
         self._request: Request[Any] | None = None
         self._established: Established | None = None
         self._failure: TLSError | None = None
@@ -135,7 +138,11 @@ class ReceivingHalf:
     def _describe_wait(self) -> str:
         if self._request is not None:
             return f"a {type(self._request).__name__} was unanswered"
-        return f"waiting for {' or '.join(kind.__name__ for kind in self._waits_for)}"
+        return f"waiting for {self._expected}"
+
+    @property
+    def _expected(self) -> str:
+        return " or ".join(kind.__name__ for kind in self._waits_for) or "ChangeCipherSpec"
 
     def _take_events(self) -> list[Event]:
         events = self._events
@@ -189,6 +196,8 @@ class ReceivingHalf:
         """
         records = self._records
         next_type = records.reader.peek_type()
+        if records.is_tls12:  # a change_cipher_spec changes keys there
+            return next_type == _ALERT and records.reader.opener is None
         if next_type in (_ALERT, _CCS):
             return True
         return records.reader.opener is not None and not records.messages.may_change_keys
@@ -222,6 +231,8 @@ class ReceivingHalf:
             raise PeerMisbehaviour.INTERLEAVED_RECORD()
         if content_type == _ALERT:
             self._receive_alert(content)
+        elif content_type == _CCS and records.is_tls12:
+            self._receive_change_cipher_spec(content)
         elif content_type == _CCS:
             # RFC 9846 5: dropped between the first ClientHello and the peer's Finished, if it is the single byte 1.
             if not self._ccs_allowed or content != b"\x01":
@@ -232,8 +243,22 @@ class ReceivingHalf:
         else:
             raise PeerMisbehaviour.UNKNOWN_RECORD_TYPE(f"type {content_type} under protection")
 
+    def _receive_change_cipher_spec(self, content: bytes) -> None:
+        """RFC 5246 7.1: in TLS 1.2 it comes at one place, once."""
+        if not self._waits_for_ccs or content != b"\x01":
+            raise PeerMisbehaviour.BAD_CHANGE_CIPHER_SPEC()
+        assert self._flow is not None
+        if self._is_traced:
+            self._trace_received("ChangeCipherSpec", ContentType.change_cipher_spec, 1)
+        self._waits_for_ccs = False
+        self._resume(self._flow.send, None)
+
     def _receive_alert(self, content: bytes) -> None:
-        """RFC 9846 6: every alert but the closure alerts is fatal, whatever its level says."""
+        """RFC 9846 6: every alert but the closure alerts is fatal, whatever its level says.
+
+        In TLS 1.2 a warning is none (RFC 5246 7.2), nor is the one that a server may
+        send about the name (RFC 6066 3) before the version is known.
+        """
         if len(content) != 2:
             raise PeerMisbehaviour.MALFORMED_ALERT(f"{len(content)} bytes")
         alert = Alert.parse(content)
@@ -246,7 +271,9 @@ class ReceivingHalf:
             self._events.append(CloseNotifyReceived())
             return
         self._events.append(AlertReceived(alert.level, alert.description))
-        if alert.description == AlertDescription.user_canceled:  # a close_notify follows
+        is_warning = alert.level == AlertLevel.warning and alert.description != AlertDescription.close_notify
+        may_warn = self._records.is_tls12 or alert.description == AlertDescription.unrecognized_name
+        if alert.description == AlertDescription.user_canceled or (is_warning and may_warn):
             self._warnings += 1
             if self._warnings > MAX_WARNING_ALERTS:
                 raise PeerMisbehaviour.TOO_MANY_WARNINGS(f"more than {MAX_WARNING_ALERTS}")
@@ -274,6 +301,9 @@ class ReceivingHalf:
             raw = messages.next_message()
             if raw is None:
                 return
+            if raw == _HELLO_REQUEST and self._role == "client" and self._records.is_tls12 and self._flow is not None:
+                self._count_empty_record()  # ignored in a handshake (RFC 5246 7.4.1.1)
+                continue
             message = self._parse(raw)
             if self._is_traced:
                 name = type(message).__name__
@@ -290,8 +320,7 @@ class ReceivingHalf:
             if kind.msg_type == raw[0]:
                 break
         else:
-            expected = " or ".join(kind.__name__ for kind in self._waits_for)
-            raise PeerMisbehaviour.UNEXPECTED_MESSAGE(f"{HandshakeType(raw[0])} instead of {expected}")
+            raise PeerMisbehaviour.UNEXPECTED_MESSAGE(f"{HandshakeType(raw[0])} instead of {self._expected}")
         try:
             return kind.parse(raw[4:])
         except DuplicateExtension as error:
@@ -311,9 +340,12 @@ class ReceivingHalf:
         if isinstance(waits_for, Request):
             self._request = waits_for
             self._events.append(waits_for)
-        else:
+        elif isinstance(waits_for, tuple):
             self._waits_for = waits_for
             self._ccs_allowed = True
+        else:
+            self._waits_for = ()
+            self._waits_for_ccs = True
 
     def _complete(self, established: Established) -> None:
         """The handshake is done: everything that only it needed is let go."""
@@ -338,7 +370,10 @@ class ReceivingHalf:
                 raise PeerMisbehaviour.TOO_MANY_KEY_UPDATES(f"more than {MAX_KEY_UPDATES}")
         else:
             self._count_empty_record()
-        self._events += established.receive(message)
+        events, warning = established.receive(message)
+        self._events += events
+        if warning is not None and not self._is_write_closed:
+            self._send_alert(warning, AlertLevel.warning)
         if self._is_write_closed:
             established.owes_key_update = False
 

@@ -1,72 +1,170 @@
-"""The authentication messages (RFC 9846 4.5), shared by both roles."""
+"""Certificates and the proofs of their keys (RFC 9846 4.5), shared by both roles and, in part, by TLS 1.2."""
 
 import hmac
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 
 from sanstls.crypto.signatures import PublicKey, fits, sign, verify
 from sanstls.errors import CertificateError
-from sanstls.events import SignatureRequest
+from sanstls.events import CredentialRequest, PeerVerified, SignatureRequest, VerificationRequest
 from sanstls.handshake.vocabulary import ClientHandshake, Flow, Handshake, ServerHandshake
-from sanstls.identity import Credential
+from sanstls.identity import Credential, Verified
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.limits import MAX_CHAIN
 from sanstls.schedule.key_schedule13 import verify_data
+from sanstls.wire.extensions import CertificateStatus, SignedCertificateTimestampList
 from sanstls.wire.messages import Certificate, CertificateVerify, Finished
 from sanstls.wire.registries import AlertDescription, SignatureScheme
 
 __all__ = [
+    "ClientIdentity",
     "check_certificate_verify",
     "check_finished",
+    "choose_own_credential",
     "make_certificate_verify",
     "make_finished",
     "parse_chain",
+    "peer_public_key",
+    "sign_with",
+    "stapled",
+    "verify_peer",
 ]
 
 Role = Literal["server", "client"]
+Chain = tuple[x509.Certificate, ...]
 
 
-def parse_chain(message: Certificate) -> tuple[x509.Certificate, ...]:
+class ClientIdentity(NamedTuple):
+    """Who a client has shown to be, if it was asked and had something to show."""
+
+    chain: tuple[bytes, ...] = ()
+    verified: Verified | None = None
+    key: PublicKey | None = None
+    key_oid: str = ""
+
+
+def parse_chain(certificates: Sequence[bytes]) -> Chain:
     """RFC 9846 4.5.1: the certificates of a non-empty Certificate message."""
-    if len(message.certificate_list) > MAX_CHAIN:
-        raise PeerMisbehaviour.CHAIN_TOO_LONG(f"{len(message.certificate_list)} certificates; at most {MAX_CHAIN}")
-    certificates = []
-    for index, entry in enumerate(message.certificate_list):
+    if len(certificates) > MAX_CHAIN:
+        raise PeerMisbehaviour.CHAIN_TOO_LONG(f"{len(certificates)} certificates; at most {MAX_CHAIN}")
+    parsed = []
+    for index, der in enumerate(certificates):
         try:
-            certificates.append(x509.load_der_x509_certificate(entry.cert_data))
+            parsed.append(x509.load_der_x509_certificate(der))
         except Exception as error:  # the parser has errors of many types
             raise CertificateError(
                 "it is no X.509 certificate that can be read",
                 certificate=f"certificate {index}",
                 advice="The peer must send DER-encoded X.509 certificates",
             ) from error
-    return tuple(certificates)
+    return tuple(parsed)
 
 
-def peer_public_key(leaf: x509.Certificate) -> tuple[PublicKey, str]:
-    """The key that the peer must sign with, and the OID of its algorithm."""
-    may_sign = True
+def stapled(message: Certificate) -> tuple[bytes, tuple[bytes, ...]]:
+    """RFC 9846 4.5.1.1: the OCSP response and the SCTs that came with the leaf."""
+    extensions = message.certificate_list[0].extensions
+    status = extensions.get(CertificateStatus)
+    scts = extensions.get(SignedCertificateTimestampList)
+    return (status.response if status else b""), (scts.sct_list if scts else ())
+
+
+def peer_public_key(
+    leaf: x509.Certificate, usage: Literal["digital_signature", "key_encipherment"] = "digital_signature"
+) -> tuple[PublicKey, str]:
+    """The key that the peer must have, and the OID of its algorithm; ``usage`` is what it must be for."""
+    may_be_used = True
     try:
         key = leaf.public_key()
         oid = leaf.public_key_algorithm_oid.dotted_string
         for extension in leaf.extensions:
             if isinstance(extension.value, x509.KeyUsage):
-                may_sign = extension.value.digital_signature
+                may_be_used = getattr(extension.value, usage)
     except Exception as error:  # whatever a hostile certificate makes the parser say
         raise CertificateError(
             "its public key or its extensions can't be read",
             certificate="certificate 0",
             alert=AlertDescription.unsupported_certificate,
         ) from error
-    if not may_sign:  # RFC 9846 4.5.1.2
+    if not may_be_used:  # RFC 9846 4.5.1.2, RFC 5246 7.4.2
+        is_signature = usage == "digital_signature"
         raise CertificateError(
-            "its key usage does not allow digital signatures",
+            f"its key usage does not allow {'digital signatures' if is_signature else 'key encipherment'}",
             certificate="certificate 0",
             alert=AlertDescription.unsupported_certificate,
-            advice="TLS 1.3 needs a certificate with the digitalSignature bit",
+            advice=f"This handshake needs the bit {'digitalSignature' if is_signature else 'keyEncipherment'}",
         )
     return key, oid  # type: ignore[return-value]  # other types of keys fit no scheme, which is checked next
+
+
+def verify_peer(
+    hs: ClientHandshake | ServerHandshake,
+    role: Role,
+    chain: Chain,
+    peer_chain: tuple[bytes, ...],
+    ocsp_response: bytes = b"",
+    scts: tuple[bytes, ...] = (),
+) -> Flow[Verified | None]:
+    """RFC 9846 4.5.1.3: is the peer, in ``role``, who it should be? The configuration answers, or the caller."""
+    config = hs.config
+    server_name = hs.server_name
+    verified: Verified | None = None
+
+    def verify_here() -> None:
+        nonlocal verified
+        verifier = config.verify
+        assert verifier is not None
+        verified = verifier.verify(
+            chain, server_name=server_name, at=config.clock(), role=role, ocsp_response=ocsp_response, scts=scts
+        )
+
+    own_answer: Callable[[], None] = verify_here
+    yield from hs.ask(VerificationRequest(peer_chain, server_name, role, ocsp_response, scts), own_answer)
+    if hs.is_traced and verified is not None:
+        hs.notify(PeerVerified(verified))
+    return verified
+
+
+def choose_own_credential(
+    hs: ClientHandshake,
+    authorities: tuple[bytes, ...],
+    schemes: tuple[SignatureScheme, ...],
+    scheme_of: Callable[[Credential], SignatureScheme | None],
+) -> Flow[tuple[Credential, SignatureScheme] | None]:
+    """RFC 9846 4.5.1.3: the client's certificate, if it has one that the server would accept."""
+
+    def choose_here() -> Credential | None:
+        for credential in hs.config.credentials:
+            if scheme_of(credential) is not None and (not authorities or _is_issued_by(credential, authorities)):
+                return credential
+        return None
+
+    credential = yield from hs.ask(CredentialRequest(authorities, schemes), choose_here)
+    if credential is None:
+        return None
+    scheme = scheme_of(credential)
+    if scheme is None:
+        raise PeerMisbehaviour.NO_SUITABLE_CREDENTIAL(f"the server accepts {', '.join(map(str, schemes[:12]))}")
+    return credential, scheme
+
+
+def _is_issued_by(credential: Credential, authorities: tuple[bytes, ...]) -> bool:
+    return any(certificate.issuer.public_bytes() in authorities for certificate in credential.certificates)
+
+
+def sign_with(
+    hs: ServerHandshake | ClientHandshake, credential: Credential, scheme: SignatureScheme, content: bytes
+) -> Flow[bytes]:
+    """A signature by the credential's key, wherever that is."""
+    key = credential.key
+
+    def sign_here() -> bytes:
+        assert key is not None
+        return sign(scheme, key, content, is_deterministic=hs.config.is_replayable)
+
+    request = SignatureRequest(scheme, content, credential.public_key, credential)
+    return (yield from hs.ask(request, None if key is None else sign_here))
 
 
 def _signed_content(role: Role, transcript_hash: bytes) -> bytes:
@@ -79,14 +177,7 @@ def make_certificate_verify(
 ) -> Flow[CertificateVerify]:
     """RFC 9846 4.5.2: sign the transcript up to the Certificate."""
     content = _signed_content(role, hs.transcript_hash())
-    key = credential.key
-
-    def sign_here() -> bytes:
-        assert key is not None
-        return sign(scheme, key, content, is_deterministic=hs.config.is_replayable)
-
-    request = SignatureRequest(scheme, content, credential.public_key, credential)
-    signature = yield from hs.ask(request, None if key is None else sign_here)
+    signature = yield from sign_with(hs, credential, scheme, content)
     return CertificateVerify(scheme, signature)
 
 

@@ -1,39 +1,40 @@
 """The client's handshake of TLS 1.3, to be read beside RFC 9846 section 2 and appendix A.1."""
 
-from collections.abc import Callable
-
 from cryptography import x509
 
+from sanstls.config import certificate_message
 from sanstls.crypto.suites import Suite
 from sanstls.events import (
     CertificateReceived,
     ConnectionInfo,
     HelloRetryRequested,
     ServerHelloReceived,
-    VerificationRequest,
 )
 from sanstls.handshake.authentication import (
     check_certificate_verify,
     check_finished,
+    choose_own_credential,
+    make_certificate_verify,
     make_finished,
     parse_chain,
     peer_public_key,
+    stapled,
+    verify_peer,
 )
 from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
     answer_retry,
-    build_client_hello,
     check_encrypted_extensions,
     check_server_hello,
     check_server_hello_after_retry,
     complete_key_exchange,
 )
 from sanstls.handshake.vocabulary import ClientHandshake, Flow
-from sanstls.identity import Verified
+from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
-from sanstls.wire.extensions import KeyShareHelloRetryRequest
+from sanstls.wire.extensions import CertificateAuthorities, KeyShareHelloRetryRequest, SignatureSchemeList
 from sanstls.wire.messages import (
     Certificate,
     CertificateRequest,
@@ -43,18 +44,14 @@ from sanstls.wire.messages import (
     Finished,
     ServerHello,
 )
-from sanstls.wire.registries import NamedGroup, ProtocolVersion
+from sanstls.wire.registries import ExtensionType, NamedGroup, ProtocolVersion, SignatureScheme
 
-__all__ = ["client_handshake"]
+__all__ = ["client_handshake13"]
 
 
-def client_handshake(hs: ClientHandshake) -> Flow[Established]:
-    """ClientHello to client Finished (RFC 9846 2, figure 1)."""
-    hello = hs.send(build_client_hello(hs))
-    hs.client_random = hello.random
-
+def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> Flow[Established]:
+    """ServerHello, or HelloRetryRequest, to client Finished (RFC 9846 2, figures 1 and 2)."""
     # Key exchange (4.2)
-    server_hello = yield from hs.expect(ServerHello)
     suite = check_server_hello(hs, hello, server_hello)
     hs.start_transcript(suite, is_retried=server_hello.is_retry)
     retry: ServerHello | None = None
@@ -89,10 +86,10 @@ def client_handshake(hs: ClientHandshake) -> Flow[Established]:
     hs.notify(CertificateReceived(peer_chain))
     key, key_oid = peer_public_key(chain[0])
     up_to_certificate = hs.transcript_hash()
-    verified = yield from _verify_server(hs, chain, peer_chain)
+    verified = yield from verify_peer(hs, "server", chain, peer_chain, *stapled(certificate))
 
     certificate_verify = yield from hs.expect(CertificateVerify)
-    accepted = hs.config.signature_schemes
+    accepted = hs.config.schemes13
     check_certificate_verify(certificate_verify, "server", key, key_oid, accepted, up_to_certificate)
 
     up_to_certificate_verify = hs.transcript_hash()
@@ -107,9 +104,10 @@ def client_handshake(hs: ClientHandshake) -> Flow[Established]:
     exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
     hs.records.set_read_secret(Epoch.application, suite, server_application_secret)
 
-    # The client's Finished (4.5.3), with the empty Certificate of one who has none to show (4.5.1)
+    # Authentication of the client, if it is asked for, and its Finished (4.5)
+    credential: Credential | None = None
     if request is not None:
-        hs.send(Certificate(b"", ()))
+        credential = yield from _authenticate(hs, request)
     hs.send(make_finished(hs, client_secret))
     hs.records.set_write_secret(Epoch.application, suite, client_application_secret)
 
@@ -122,6 +120,7 @@ def client_handshake(hs: ClientHandshake) -> Flow[Established]:
         server_name=hs.server_name,
         peer_chain=peer_chain,
         verified=verified,
+        credential=credential,
         hello_retried=retry is not None,
     )
     return Established13(
@@ -176,20 +175,28 @@ def _check_certificate(hello: ClientHello, message: Certificate) -> tuple[x509.C
         for extension_type in entry.extensions.types:
             if extension_type not in hello.extensions:
                 raise PeerMisbehaviour.UNSOLICITED_EXTENSION(f"{extension_type} with a certificate")
-    return parse_chain(message)
+    return parse_chain([entry.cert_data for entry in message.certificate_list])
 
 
-def _verify_server(
-    hs: ClientHandshake, chain: tuple[x509.Certificate, ...], peer_chain: tuple[bytes, ...]
-) -> Flow[Verified | None]:
-    """RFC 9846 4.5.1.3: is it the server that was asked for? Answered by the configuration, or by the caller."""
-    config = hs.config
-    verified: Verified | None = None
+def _authenticate(hs: ClientHandshake, request: CertificateRequest) -> Flow[Credential | None]:
+    """RFC 9846 4.5.1 and 4.5.2: show a certificate and prove its key, or say that there is none."""
+    accepted = request.extensions.get(SignatureSchemeList)
+    if accepted is None:
+        raise PeerMisbehaviour.MISSING_EXTENSION("signature_algorithms", message="CertificateRequest")
+    schemes = accepted.supported_signature_algorithms
+    authorities = request.extensions.get(CertificateAuthorities)
 
-    def verify_here() -> None:
-        nonlocal verified
-        verified = config.verify.verify(chain, server_name=hs.server_name, at=config.clock(), role="server")
+    def scheme_of(credential: Credential) -> SignatureScheme | None:
+        usable = (scheme for scheme in credential.signature_schemes if scheme in hs.config.schemes13)
+        return next((scheme for scheme in usable if scheme in schemes), None)
 
-    own_answer: Callable[[], None] = verify_here
-    yield from hs.ask(VerificationRequest(peer_chain, hs.server_name, "server"), own_answer)
-    return verified
+    choice = yield from choose_own_credential(hs, authorities.authorities if authorities else (), schemes, scheme_of)
+    if choice is None:
+        hs.send(Certificate(request.certificate_request_context, ()))
+        return None
+    credential, scheme = choice
+    is_stapled = bool(credential.ocsp_response) and ExtensionType.status_request in request.extensions
+    context = request.certificate_request_context
+    hs.send(certificate_message(credential, context=context, is_stapled=is_stapled))
+    hs.send((yield from make_certificate_verify(hs, "client", credential, scheme)))
+    return credential

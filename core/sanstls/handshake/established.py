@@ -10,7 +10,7 @@ from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import exporter, next_traffic_secret
 from sanstls.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
-from sanstls.wire.registries import KeyUpdateRequest
+from sanstls.wire.registries import AlertDescription, KeyUpdateRequest
 
 __all__ = ["Established", "Established13", "Role"]
 
@@ -26,8 +26,11 @@ class Established(Protocol):
     owes_key_update: bool
     """Whether the peer has asked for a KeyUpdate that is not sent yet."""
 
-    def receive(self, message: HandshakeMessage) -> list[Event]:
-        """Take a message of the peer's."""
+    can_update_keys: bool
+    """Whether there is a KeyUpdate in this version."""
+
+    def receive(self, message: HandshakeMessage) -> tuple[list[Event], AlertDescription | None]:
+        """Take a message of the peer's: what it means, and the warning that it is answered with."""
 
     def update_sending_keys(self, request: KeyUpdateRequest) -> KeyUpdate:
         """Send a KeyUpdate (which is returned) and use the next keys."""
@@ -52,6 +55,7 @@ class Established13:
         "info",
         "owes_key_update",
     )
+    can_update_keys = True
 
     def __init__(
         self,
@@ -76,10 +80,10 @@ class Established13:
             self._read_secret, self._write_secret = client_secret, server_secret
         self._exporter_secret = exporter_secret
 
-    def receive(self, message: HandshakeMessage) -> list[Event]:
+    def receive(self, message: HandshakeMessage) -> tuple[list[Event], AlertDescription | None]:
         """RFC 9846 4.7."""
         if not isinstance(message, KeyUpdate):
-            return []
+            return [], None
         request = message.request_update
         if request not in (KeyUpdateRequest.update_requested, KeyUpdateRequest.update_not_requested):
             raise PeerMisbehaviour.BAD_KEY_UPDATE(f"request_update {int(request)}")
@@ -87,7 +91,7 @@ class Established13:
         self.owes_key_update = self.owes_key_update or request == KeyUpdateRequest.update_requested
         self._read_secret = next_traffic_secret(self._suite.hash_name, self._read_secret)
         self._records.set_read_secret(Epoch.application, self._suite, self._read_secret)
-        return [KeysUpdated("receiving")]
+        return [KeysUpdated("receiving")], None
 
     def update_sending_keys(self, request: KeyUpdateRequest) -> KeyUpdate:
         """RFC 9846 4.7.3."""

@@ -3,14 +3,15 @@
 Checks stand in the order of the RFC; each violation is one line.
 """
 
-from sanstls.config import ServerConfig
+from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.groups import BadKeyShare, generate, respond
-from sanstls.crypto.suites import SUITES13, Suite
+from sanstls.crypto.suites import Suite
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.wire.extensions import (
     HELLO_RETRY_REQUEST_RANDOM,
+    CertificateAuthorities,
     Cookie,
     Extension,
     Extensions,
@@ -19,6 +20,7 @@ from sanstls.wire.extensions import (
     KeyShareHelloRetryRequest,
     KeyShareServerHello,
     NamedGroupList,
+    OCSPStatusRequest,
     OfferedPsks,
     ProtocolNameList,
     SelectedVersion,
@@ -28,8 +30,9 @@ from sanstls.wire.extensions import (
     SignatureSchemeList,
     SupportedVersions,
 )
-from sanstls.wire.messages import ClientHello, EncryptedExtensions, ServerHello
+from sanstls.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions, ServerHello
 from sanstls.wire.registries import (
+    CertificateStatusType,
     ExtensionType,
     NamedGroup,
     NameType,
@@ -54,12 +57,14 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
     if hs.server_name is not None and not _is_ip_address(hs.server_name):
         extensions.append(ServerNameList((ServerName(NameType.host_name, hs.server_name.encode("ascii")),)))
     extensions += config.hello_extensions
-    extensions.append(_offer_shares(hs))
+    if config.speaks_tls13:
+        extensions.append(_offer_shares(hs))
+    is_compatible = config.speaks_tls13 and config.middlebox_compatibility
     return ClientHello(
         legacy_version=_TLS12,
         random=config.random(32),
-        legacy_session_id=config.random(32) if config.middlebox_compatibility else b"",
-        cipher_suites=config.cipher_suites,
+        legacy_session_id=config.random(32) if is_compatible else b"",
+        cipher_suites=config.hello_suites,
         legacy_compression_methods=_NULL_COMPRESSION,
         extensions=Extensions(extensions),
     )
@@ -98,7 +103,8 @@ def answer_retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) ->
 
 def check_server_hello(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> Suite:
     """RFC 9846 4.2.3: what holds for a ServerHello and a HelloRetryRequest alike. Gives the suite."""
-    check_selected_version(hs, server_hello)
+    if check_selected_version(hs.config, server_hello) is not _TLS13:  # only the first answer may choose TLS 1.2
+        raise PeerMisbehaviour.UNOFFERED_VERSION("TLS 1.2 after a HelloRetryRequest")
     for extension_type in server_hello.extensions.types:
         if extension_type not in hello.extensions and not (
             server_hello.is_retry and extension_type == ExtensionType.cookie
@@ -106,29 +112,34 @@ def check_server_hello(hs: ClientHandshake, hello: ClientHello, server_hello: Se
             raise PeerMisbehaviour.UNSOLICITED_EXTENSION(str(extension_type))
     if server_hello.legacy_session_id_echo != hello.legacy_session_id:
         raise PeerMisbehaviour.SESSION_ID_NOT_ECHOED()
-    if server_hello.cipher_suite not in hello.cipher_suites:
+    suite = hs.config.suites13.get(server_hello.cipher_suite)
+    if suite is None:
         raise PeerMisbehaviour.UNOFFERED_CIPHER_SUITE(str(server_hello.cipher_suite))
     if server_hello.legacy_compression_method != 0:
         raise PeerMisbehaviour.COMPRESSION_CHOSEN()
-    return SUITES13[server_hello.cipher_suite]
+    return suite
 
 
-def check_selected_version(hs: ClientHandshake, server_hello: ServerHello) -> None:
-    """RFC 9846 4.3.1, and the downgrade sentinels of 4.2.3."""
+def check_selected_version(config: ClientConfig, server_hello: ServerHello) -> ProtocolVersion:
+    """RFC 9846 4.3.1, and the downgrade sentinels of 4.2.3: the version that the server chose."""
     selected = server_hello.extensions.get(SelectedVersion)
     if selected is not None:
+        if not config.speaks_tls13:
+            raise PeerMisbehaviour.UNSOLICITED_EXTENSION("supported_versions")
         if selected.selected_version != _TLS13:
             raise PeerMisbehaviour.UNOFFERED_VERSION(selected.selected_version.text)
-        return
+        return _TLS13
     if server_hello.is_retry:
         raise PeerMisbehaviour.MISSING_EXTENSION("supported_versions")
-    if server_hello.random[-8:] in _DOWNGRADE_SENTINELS:
-        raise PeerMisbehaviour.DOWNGRADE_SENTINEL(f"it chose {server_hello.legacy_version.text}")
-    if server_hello.legacy_version < _TLS12:
-        raise PeerMisbehaviour.OBSOLETE_VERSION(f"the server chose {server_hello.legacy_version.text}")
-    raise PeerMisbehaviour.NO_COMMON_VERSION(
-        f"the server chose {server_hello.legacy_version.text}; offered was {hs.config.versions[0].text}"
-    )
+    version = server_hello.legacy_version
+    if config.speaks_tls13 and server_hello.random[-8:] in _DOWNGRADE_SENTINELS:
+        raise PeerMisbehaviour.DOWNGRADE_SENTINEL(f"it chose {version.text}")
+    if version < _TLS12:
+        raise PeerMisbehaviour.OBSOLETE_VERSION(f"the server chose {version.text}")
+    if version != _TLS12 or not config.speaks_tls12:
+        offered = _TLS13 if config.speaks_tls13 else _TLS12
+        raise PeerMisbehaviour.NO_COMMON_VERSION(f"the server chose {version.text}; offered was {offered.text}")
+    return _TLS12
 
 
 def check_server_hello_after_retry(retry: ServerHello, server_hello: ServerHello) -> None:
@@ -161,7 +172,12 @@ def check_encrypted_extensions(hello: ClientHello, encrypted: EncryptedExtension
     for extension_type in encrypted.extensions.types:
         if extension_type not in hello.extensions:
             raise PeerMisbehaviour.UNSOLICITED_EXTENSION(str(extension_type))
-    chosen = encrypted.extensions.get(ProtocolNameList)
+    return chosen_protocol(hello, encrypted.extensions)
+
+
+def chosen_protocol(hello: ClientHello, extensions: Extensions) -> str | None:
+    """RFC 7301 3.1: the server's choice, which must be one of those that were offered."""
+    chosen = extensions.get(ProtocolNameList)
     if chosen is None:
         return None
     offered = hello.extensions.get(ProtocolNameList)
@@ -174,17 +190,28 @@ def check_encrypted_extensions(hello: ClientHello, encrypted: EncryptedExtension
 # The server's side -------------------------------------------------------------------------------------------------
 
 
-def check_client_hello(config: ServerConfig, hello: ClientHello) -> None:
-    """RFC 9846 4.2.2 and 9.2: version, and what a TLS 1.3 ClientHello must hold."""
-    extensions = hello.extensions
-    versions = extensions.get(SupportedVersions)
-    if versions is None:
-        if hello.legacy_version < _TLS12:
-            raise PeerMisbehaviour.OBSOLETE_VERSION(f"the client speaks {hello.legacy_version.text} at most")
-        raise PeerMisbehaviour.NO_COMMON_VERSION("the client does not offer TLS 1.3")
-    if _TLS13 not in versions.versions:
-        offered = ", ".join(version.text for version in versions.versions)
+def choose_version(config: ServerConfig, hello: ClientHello) -> ProtocolVersion:
+    """RFC 9846 4.3.1: the highest version in common; supported_versions alone counts where it is there."""
+    versions = hello.extensions.get(SupportedVersions)
+    if versions is not None:
+        if config.speaks_tls13 and _TLS13 in versions.versions:
+            return _TLS13
+        if config.speaks_tls12 and _TLS12 in versions.versions:
+            return _TLS12
+        offered = ", ".join(version.text for version in versions.versions[:8])
+        if max(versions.versions) < _TLS12:
+            raise PeerMisbehaviour.OBSOLETE_VERSION(f"the client offers {offered}")
         raise PeerMisbehaviour.NO_COMMON_VERSION(f"the client offers {offered}")
+    if hello.legacy_version < _TLS12:
+        raise PeerMisbehaviour.OBSOLETE_VERSION(f"the client speaks {hello.legacy_version.text} at most")
+    if not config.speaks_tls12:
+        raise PeerMisbehaviour.NO_COMMON_VERSION("the client does not offer TLS 1.3")
+    return _TLS12
+
+
+def check_client_hello(hello: ClientHello) -> None:
+    """RFC 9846 4.2.2 and 9.2: what a TLS 1.3 ClientHello must hold."""
+    extensions = hello.extensions
     if hello.legacy_version != _TLS12:
         raise PeerMisbehaviour.WRONG_LEGACY_VERSION(hello.legacy_version.text)
     if hello.legacy_compression_methods != _NULL_COMPRESSION:
@@ -239,9 +266,9 @@ def offered_protocols(hello: ClientHello) -> tuple[str, ...]:
 
 def choose_cipher_suite(config: ServerConfig, hello: ClientHello) -> Suite:
     """RFC 9846 4.2.1: the server's first that the client offers."""
-    for suite in config.cipher_suites:
-        if suite in hello.cipher_suites:
-            return SUITES13[suite]
+    for suite in config.suites13.values():
+        if suite.suite in hello.cipher_suites:
+            return suite
     raise PeerMisbehaviour.NO_COMMON_CIPHER_SUITE(f"the client offers {', '.join(map(str, hello.cipher_suites[:8]))}")
 
 
@@ -286,7 +313,7 @@ def choose_credential(
     named = [c for c in config.credentials if server_name is not None and c.matches(server_name)]
     for credential in (*named, *config.credentials):
         for scheme in credential.signature_schemes:
-            if scheme in schemes and scheme in config.signature_schemes:
+            if scheme in schemes and scheme in config.schemes13:
                 return credential, scheme
     raise PeerMisbehaviour.NO_SUITABLE_CREDENTIAL(f"it accepts {', '.join(map(str, schemes[:12]))}")
 
@@ -350,6 +377,20 @@ def build_server_hello(
         extensions=Extensions([SelectedVersion(_TLS13), KeyShareServerHello(KeyShareEntry(group, share))]),
     )
     return server_hello, shared_secret
+
+
+def wants_staple(hello: ClientHello) -> bool:
+    """RFC 9846 4.5.1.1, RFC 6066 8: whether the client asks for an OCSP response."""
+    request = hello.extensions.get(OCSPStatusRequest)
+    return request is not None and request.status_type == CertificateStatusType.ocsp
+
+
+def build_certificate_request(config: ServerConfig) -> CertificateRequest:
+    """RFC 9846 4.4.2: what the client's certificate should be."""
+    extensions: list[Extension] = [SignatureSchemeList(config.signature_schemes)]
+    if config.client_authorities:
+        extensions.append(CertificateAuthorities(config.client_authorities))
+    return CertificateRequest(b"", Extensions(extensions))
 
 
 def build_encrypted_extensions(protocol: str | None, *, is_name_used: bool) -> EncryptedExtensions:

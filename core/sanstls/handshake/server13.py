@@ -1,9 +1,20 @@
 """The server's handshake of TLS 1.3, to be read beside RFC 9846 section 2 and appendix A.2."""
 
-from sanstls.events import ClientHelloReceived, ConnectionInfo, HelloRetryRequested
-from sanstls.handshake.authentication import check_finished, make_certificate_verify, make_finished
+from sanstls.errors import CertificateError
+from sanstls.events import CertificateReceived, ConnectionInfo, HelloRetryRequested
+from sanstls.handshake.authentication import (
+    ClientIdentity,
+    check_certificate_verify,
+    check_finished,
+    make_certificate_verify,
+    make_finished,
+    parse_chain,
+    peer_public_key,
+    verify_peer,
+)
 from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
+    build_certificate_request,
     build_encrypted_extensions,
     build_hello_retry_request,
     build_server_hello,
@@ -13,28 +24,24 @@ from sanstls.handshake.negotiation import (
     choose_credential,
     choose_group,
     choose_protocol,
-    offered_protocols,
-    requested_server_name,
+    wants_staple,
 )
 from sanstls.handshake.vocabulary import Flow, ServerHandshake
+from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
-from sanstls.wire.messages import ClientHello, Finished
-from sanstls.wire.registries import ProtocolVersion
+from sanstls.wire.messages import Certificate, CertificateVerify, ClientHello, Finished
+from sanstls.wire.registries import AlertDescription, ProtocolVersion
 
-__all__ = ["server_handshake"]
+__all__ = ["server_handshake13"]
 
 
-def server_handshake(hs: ServerHandshake) -> Flow[Established]:
-    """ClientHello to client Finished (RFC 9846 2, figure 1)."""
-    hello = yield from hs.expect(ClientHello)
-    hs.client_random = hello.random
-    server_name = requested_server_name(hello)
-    hs.notify(ClientHelloReceived(hello, server_name, offered_protocols(hello)))
-
+def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Established]:
+    """ClientHello to client Finished (RFC 9846 2, figures 1 and 2)."""
     # Negotiation (4.2.1): everything is chosen before anything is sent
     config = hs.config
-    check_client_hello(config, hello)
+    server_name = hs.server_name
+    check_client_hello(hello)
     suite = choose_cipher_suite(config, hello)
     group, client_share = choose_group(config, hello)
     protocol = choose_protocol(config, hello)
@@ -66,7 +73,10 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
     # Server parameters (4.4) and authentication (4.5)
     is_name_used = server_name is not None and credential.matches(server_name)
     hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used))
-    hs.send(config.certificate_messages[credential])
+    if config.verify is not None:
+        hs.send(build_certificate_request(config))
+    messages = config.certificate_messages[credential]
+    hs.send(messages.tls13_stapled if wants_staple(hello) else messages.tls13)
     certificate_verify = yield from make_certificate_verify(hs, "server", credential, scheme)
     hs.send(certificate_verify)
     hs.send(make_finished(hs, server_secret))
@@ -79,9 +89,11 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
     exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
     hs.records.set_write_secret(Epoch.application, suite, server_application_secret)
 
-    # The client's Finished (4.5.3)
+    # Authentication of the client, if it was asked for, and its Finished (4.5)
+    client = ClientIdentity() if config.verify is None else (yield from _authenticate_client(hs))
+    up_to_client_identity = hs.transcript_hash()
     finished = yield from hs.expect(Finished)
-    check_finished(hs, finished, client_secret, up_to_server_finished)
+    check_finished(hs, finished, client_secret, up_to_client_identity)
     hs.records.set_read_secret(Epoch.application, suite, client_application_secret)
 
     info = ConnectionInfo(
@@ -91,8 +103,8 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
         signature_scheme=scheme,
         alpn=protocol,
         server_name=server_name,
-        peer_chain=(),
-        verified=None,
+        peer_chain=client.chain,
+        verified=client.verified,
         credential=credential,
         hello_retried=is_retried,
     )
@@ -105,6 +117,29 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
         server_secret=server_application_secret,
         exporter_secret=exporter_secret,
     )
+
+
+def _authenticate_client(hs: ServerHandshake) -> Flow[ClientIdentity]:
+    """RFC 9846 4.5.1 and 4.5.2: the client's Certificate and CertificateVerify."""
+    certificate = yield from hs.expect(Certificate)
+    if certificate.certificate_request_context:
+        raise PeerMisbehaviour.NONEMPTY_CONTEXT("the client's Certificate")
+    peer_chain = tuple([entry.cert_data for entry in certificate.certificate_list])
+    if not peer_chain:
+        if hs.config.client_auth == "required":
+            raise CertificateError("the client sent no certificate", alert=AlertDescription.certificate_required)
+        return ClientIdentity()
+    for entry in certificate.certificate_list:
+        if len(entry.extensions):
+            raise PeerMisbehaviour.UNSOLICITED_EXTENSION(f"{entry.extensions.types[0]} with a certificate")
+    chain = parse_chain(peer_chain)
+    hs.notify(CertificateReceived(peer_chain))
+    key, key_oid = peer_public_key(chain[0])
+    up_to_certificate = hs.transcript_hash()
+    verified = yield from verify_peer(hs, "client", chain, peer_chain)
+    message = yield from hs.expect(CertificateVerify)
+    check_certificate_verify(message, "client", key, key_oid, hs.config.schemes13, up_to_certificate)
+    return ClientIdentity(peer_chain, verified)
 
 
 def _send_change_cipher_spec(hs: ServerHandshake, hello: ClientHello) -> None:

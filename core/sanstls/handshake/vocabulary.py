@@ -1,16 +1,18 @@
 """The small vocabulary that the flows are written in: send, expect, ask, notify.
 
 A flow is a generator. It yields what it waits for: a tuple of message classes
-(one of them must come next) or a :class:`Request`. It is sent the message with its
-raw bytes, or the answer; a rejection is thrown into it.
+(one of them must come next), the class ChangeCipherSpec, or a :class:`Request`.
+It is sent the message with its raw bytes, nothing, or the answer; a rejection is
+thrown into it.
 """
 
+import hashlib
 from collections.abc import Callable, Generator
 from typing import Any, Protocol, TypeVar
 
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.groups import KeyShare
-from sanstls.crypto.suites import Suite
+from sanstls.crypto.suites import Suite, Suite12
 from sanstls.events import (
     Event,
     KeysDerived,
@@ -22,12 +24,13 @@ from sanstls.handshake.transcript import Transcript
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
 from sanstls.wire.messages import HandshakeMessage
+from sanstls.wire.messages12 import ChangeCipherSpec
 from sanstls.wire.registries import ContentType, NamedGroup
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=HandshakeMessage)
 
-Wait = tuple[type[HandshakeMessage], ...] | Request[Any]
+Wait = tuple[type[HandshakeMessage], ...] | type[ChangeCipherSpec] | Request[Any]
 Flow = Generator[Wait, Any, _T]
 
 
@@ -41,7 +44,16 @@ class Records(Protocol):
         """Send a handshake message."""
 
     def send_change_cipher_spec(self) -> None:
-        """Send the dummy change_cipher_spec."""
+        """Send a change_cipher_spec: a dummy in TLS 1.3."""
+
+    def begin_tls12(self) -> None:
+        """TLS 1.2 was chosen."""
+
+    def set_read_keys12(self, suite: Suite12, key: bytes, iv: bytes) -> None:
+        """Receive under these keys of TLS 1.2 from now on."""
+
+    def set_write_keys12(self, suite: Suite12, key: bytes, iv: bytes) -> None:
+        """Send under these keys of TLS 1.2 from now on."""
 
     def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """Receive under these keys from now on."""
@@ -50,36 +62,56 @@ class Records(Protocol):
         """Send under these keys from now on."""
 
 
-# The names of SSLKEYLOGFILE for the labels of RFC 9846 7.1, and what each secret is for.
+# For the labels of RFC 9846 7.1: the secret's name there and in an SSLKEYLOGFILE, and what it is for.
 _SECRETS = {
-    b"c hs traffic": ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "protects what the client sends until its Finished"),
-    b"s hs traffic": ("SERVER_HANDSHAKE_TRAFFIC_SECRET", "protects what the server sends until its Finished"),
-    b"c ap traffic": ("CLIENT_TRAFFIC_SECRET_0", "protects the client's data"),
-    b"s ap traffic": ("SERVER_TRAFFIC_SECRET_0", "protects the server's data"),
-    b"exp master": ("EXPORTER_SECRET", "is the source of exported keying material"),
-}
-_SECRET_NAMES = {
-    b"c hs traffic": "client_handshake_traffic_secret",
-    b"s hs traffic": "server_handshake_traffic_secret",
-    b"c ap traffic": "client_application_traffic_secret_0",
-    b"s ap traffic": "server_application_traffic_secret_0",
-    b"exp master": "exporter_secret",
+    b"c hs traffic": (
+        "client_handshake_traffic_secret",
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        "protects what the client sends until its Finished",
+    ),
+    b"s hs traffic": (
+        "server_handshake_traffic_secret",
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        "protects what the server sends until its Finished",
+    ),
+    b"c ap traffic": (
+        "client_application_traffic_secret_0",
+        "CLIENT_TRAFFIC_SECRET_0",
+        "protects the client's data",
+    ),
+    b"s ap traffic": (
+        "server_application_traffic_secret_0",
+        "SERVER_TRAFFIC_SECRET_0",
+        "protects the server's data",
+    ),
+    b"exp master": ("exporter_secret", "EXPORTER_SECRET", "is the source of exported keying material"),
 }
 
 
 class Handshake:
     """A handshake under way: what both roles need."""
 
-    __slots__ = ("_is_traced", "client_random", "events", "key_log", "records", "schedule", "suite", "transcript")
+    __slots__ = (
+        "client_random",
+        "events",
+        "is_traced",
+        "key_log",
+        "records",
+        "schedule",
+        "suite",
+        "suite12",
+        "transcript",
+    )
 
     def __init__(self, config: ClientConfig | ServerConfig, records: Records, events: list[Event]) -> None:
         self.records = records
         self.events = events
         self.transcript = Transcript()
         self.key_log = config.key_log
-        self._is_traced = config.trace
+        self.is_traced = config.trace
         self.client_random = b""
         self.suite: Suite
+        self.suite12: Suite12
         self.schedule: KeySchedule
 
     def notify(self, event: Event) -> None:
@@ -91,16 +123,16 @@ class Handshake:
         raw = message.encode()
         self.transcript.add(raw)
         self.records.send_message(raw)
-        if self._is_traced:
+        if self.is_traced:
             self.notify(
                 MessageSent(type(message).__name__, ContentType.handshake, self.records.write_epoch, len(raw), message)
             )
         return message
 
     def send_change_cipher_spec(self) -> None:
-        """Send the dummy change_cipher_spec (RFC 9846 E.4)."""
+        """Send a change_cipher_spec: a dummy in TLS 1.3 (RFC 9846 E.4)."""
         self.records.send_change_cipher_spec()
-        if self._is_traced:
+        if self.is_traced:
             self.notify(MessageSent("ChangeCipherSpec", ContentType.change_cipher_spec, Epoch.plaintext, 1))
 
     def expect(self, *kinds: type[_M]) -> Flow[_M]:
@@ -109,6 +141,16 @@ class Handshake:
         message, raw = yield kinds
         self.transcript.add(raw)
         return message
+
+    def expect_change_cipher_spec(self) -> Flow[None]:
+        """Wait for the change_cipher_spec of TLS 1.2, which is not part of the transcript (RFC 5246 7.1)."""
+        yield ChangeCipherSpec
+
+    def begin_tls12(self, suite: Suite12, *, keeps_messages: bool) -> None:
+        """TLS 1.2 it is, with this cipher suite."""
+        self.suite12 = suite
+        self.transcript.start(suite.hash_name, keeps_messages=keeps_messages)
+        self.records.begin_tls12()
 
     def start_transcript(self, suite: Suite, *, is_retried: bool) -> None:
         """The cipher suite is known, and with it the hash (RFC 9846 4.1)."""
@@ -122,11 +164,17 @@ class Handshake:
     def derive_secret(self, label: bytes, transcript_hash: bytes) -> bytes:
         """Derive-Secret (RFC 9846 7.1) of the present rung of the schedule, logged if that is asked for."""
         secret = self.schedule.derive_secret(label, transcript_hash)
-        if self.key_log:
-            self.notify(SecretLogged(f"{_SECRETS[label][0]} {self.client_random.hex()} {secret.hex()}"))
-        if self._is_traced:
-            self.notify(KeysDerived(_SECRET_NAMES[label], _SECRETS[label][1]))
+        name, log_name, use = _SECRETS[label]
+        self.tell_secret(name, secret, use, log_name)
         return secret
+
+    def tell_secret(self, name: str, secret: bytes, use: str, log_name: str | None = None) -> None:
+        """Log a secret, and tell in the trace that it was made, if that is asked for."""
+        if self.key_log and log_name is not None:
+            self.notify(SecretLogged(f"{log_name} {self.client_random.hex()} {secret.hex()}"))
+        if self.is_traced:
+            fingerprint = hashlib.sha256(b"sanstls: fingerprint of a secret" + secret).hexdigest()[:16]
+            self.notify(KeysDerived(name, use, fingerprint))
 
 
 class ClientHandshake(Handshake):
@@ -148,11 +196,12 @@ class ClientHandshake(Handshake):
 class ServerHandshake(Handshake):
     """A server's handshake."""
 
-    __slots__ = ("config",)
+    __slots__ = ("config", "server_name")
 
     def __init__(self, config: ServerConfig, records: Records, events: list[Event]) -> None:
         super().__init__(config, records, events)
         self.config = config
+        self.server_name: str | None = None
 
     def ask(self, request: Request[_T], own_answer: Callable[[], _T] | None) -> Flow[_T]:
         """The answer to a request: the configuration's own, or the caller's if it deferred this kind."""

@@ -65,12 +65,14 @@ class Credential:
     """A certificate chain and its private key, checked against each other. Immutable.
 
     ``chain`` is DER, leaf first. Without a ``key`` every signature is asked for by a
-    ``SignatureRequest``. Raises ``LocalError`` for what does not belong together.
+    ``SignatureRequest``. ``ocsp_response`` (DER) is stapled for peers that ask for it.
+    Raises ``LocalError`` for what does not belong together.
     """
 
-    __slots__ = ("certificates", "chain", "key", "names", "public_key", "signature_schemes")
+    __slots__ = ("certificates", "chain", "key", "names", "ocsp_response", "public_key", "signature_schemes")
 
-    def __init__(self, chain: Sequence[bytes], key: PrivateKey | None) -> None:
+    def __init__(self, chain: Sequence[bytes], key: PrivateKey | None, *, ocsp_response: bytes = b"") -> None:
+        self.ocsp_response = bytes(ocsp_response)
         self.chain = tuple(bytes(der) for der in chain)
         if not 0 < len(self.chain) <= _MAX_CHAIN:
             raise LocalError(f"a chain has 1 to {_MAX_CHAIN} certificates, not {len(self.chain)}")
@@ -122,6 +124,20 @@ class Credential:
     def leaf(self) -> x509.Certificate:
         """The certificate that the key belongs to."""
         return self.certificates[0]
+
+    def stapled(self, ocsp_response: bytes) -> "Credential":
+        """The same with another OCSP response (DER, as of RFC 6960): they are renewed more often than certificates."""
+        return Credential(self.chain, self.key, ocsp_response=ocsp_response)
+
+    @property
+    def can_decrypt(self) -> bool:
+        """Whether the key can be that of RSA key transport: plain RSA, and not only for signatures."""
+        if not isinstance(self.public_key, rsa.RSAPublicKey) or self.signature_schemes[0] in _PSS:
+            return False
+        try:
+            return self.leaf.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
+        except x509.ExtensionNotFound:
+            return True
 
     @property
     def signature_schemes_tls12(self) -> tuple[SignatureScheme, ...]:

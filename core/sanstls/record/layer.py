@@ -7,10 +7,11 @@ DTLS) can stand in its place.
 
 from enum import Enum
 
-from sanstls.crypto.suites import Suite
+from sanstls.crypto.suites import Suite, Suite12
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.messages import MessageReader
 from sanstls.record.protection import Opener, Sealer
+from sanstls.record.protection12 import Opener12, Sealer12
 from sanstls.record.reader import RecordReader
 from sanstls.record.writer import RecordWriter
 
@@ -29,12 +30,13 @@ class Epoch(Enum):
 class RecordLayer:
     """Records in both directions."""
 
-    __slots__ = ("messages", "read_epoch", "reader", "write_epoch", "writer")
+    __slots__ = ("is_tls12", "messages", "read_epoch", "reader", "write_epoch", "writer")
 
     def __init__(self) -> None:
         self.reader = RecordReader()
         self.writer = RecordWriter()
         self.messages = MessageReader()
+        self.is_tls12 = False
         self.read_epoch = Epoch.plaintext
         self.write_epoch = Epoch.plaintext
 
@@ -43,13 +45,29 @@ class RecordLayer:
         self.writer.write_message(message)
 
     def send_change_cipher_spec(self) -> None:
-        """Send the dummy change_cipher_spec (RFC 9846 E.4)."""
+        """Send a change_cipher_spec: a dummy in TLS 1.3 (RFC 9846 E.4)."""
         self.writer.write_change_cipher_spec()
 
     def set_write_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """From now on, send under the keys of this traffic secret."""
         self.writer.set_sealer(Sealer(suite, traffic_secret))
         self.write_epoch = epoch
+
+    def begin_tls12(self) -> None:
+        """TLS 1.2 was chosen: a change_cipher_spec means something, a warning is no failure."""
+        self.is_tls12 = True
+
+    def set_write_keys12(self, suite: Suite12, key: bytes, iv: bytes) -> None:
+        """From now on, send under these keys of TLS 1.2."""
+        self.writer.set_sealer(Sealer12(suite, key, iv))
+        self.write_epoch = Epoch.application
+
+    def set_read_keys12(self, suite: Suite12, key: bytes, iv: bytes) -> None:
+        """From now on, receive under these keys of TLS 1.2."""
+        if not self.messages.is_empty:
+            raise PeerMisbehaviour.MESSAGE_ACROSS_KEY_CHANGE()
+        self.reader.opener = Opener12(suite, key, iv)
+        self.read_epoch = Epoch.application
 
     def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """From now on, receive under the keys of this traffic secret."""

@@ -51,6 +51,9 @@ class Opener:
     """Opens the records of one direction under one key."""
 
     __slots__ = ("_decrypt", "_iv", "sequence_number")
+    protects_every_type = False
+    """Whether other records than those of application data are protected on the outside, too."""
+    max_ciphertext = MAX_CIPHERTEXT
 
     def __init__(self, suite: Suite, traffic_secret: bytes) -> None:
         key, iv = traffic_key_and_iv(suite.hash_name, traffic_secret, suite.key_size)

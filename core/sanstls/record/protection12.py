@@ -7,7 +7,7 @@ sequence number, and nothing of them stands in the record.
 
 from sanstls.crypto.suites import InvalidTag, Suite12
 from sanstls.misbehaviour import PeerMisbehaviour
-from sanstls.record.limits import MAX_PLAINTEXT
+from sanstls.record.limits import MAX_CIPHERTEXT12, MAX_PLAINTEXT
 
 __all__ = ["Opener12", "Sealer12"]
 
@@ -61,6 +61,8 @@ class Opener12:
     """Opens the records of one direction under one key."""
 
     __slots__ = ("_decrypt", "_explicit_size", "_iv", "_iv_number", "_overhead", "sequence_number")
+    protects_every_type = True
+    max_ciphertext = MAX_CIPHERTEXT12
 
     def __init__(self, suite: Suite12, key: bytes, iv: bytes) -> None:
         """``key`` and ``iv`` are the peer's write key and write IV of the key block."""

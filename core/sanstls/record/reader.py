@@ -1,8 +1,9 @@
 """From bytes to records (RFC 9846 5.1): finds them, opens them, and bounds them."""
 
 from sanstls.misbehaviour import PeerError, PeerMisbehaviour
-from sanstls.record.limits import MAX_CIPHERTEXT, MAX_PLAINTEXT
+from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.record.protection import Opener
+from sanstls.record.protection12 import Opener12
 
 __all__ = ["RecordReader"]
 
@@ -26,7 +27,7 @@ class RecordReader:
         self._view: memoryview | None = None
         self._position = 0
         self._size = 0
-        self.opener: Opener | None = None
+        self.opener: Opener | Opener12 | None = None
         self.seen_first = False
         # A client that can't go on after the ServerHello has no keys for its alert (RFC 9846 6): until the
         # first protected record has come, a plain alert is believed.
@@ -81,8 +82,11 @@ class RecordReader:
         content_type = view[start]
         end = body + (view[start + 3] << 8 | view[start + 4])
         opener = self.opener
-        if opener is not None and content_type == _APPLICATION_DATA:
-            if end - body > MAX_CIPHERTEXT:
+        if opener is not None and (
+            content_type == _APPLICATION_DATA
+            or (opener.protects_every_type and _CCS <= content_type < _APPLICATION_DATA)
+        ):
+            if end - body > opener.max_ciphertext:
                 raise PeerMisbehaviour.RECORD_OVERFLOW(f"{end - body} bytes of ciphertext")
             if end > self._size:
                 return None

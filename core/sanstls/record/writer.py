@@ -2,6 +2,7 @@
 
 from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.record.protection import LEFT_FOR_KEY_UPDATE, Sealer
+from sanstls.record.protection12 import Sealer12
 
 __all__ = ["RecordWriter"]
 
@@ -20,7 +21,7 @@ class RecordWriter:
     def __init__(self) -> None:
         self.queue: list[bytes] = []
         self._messages: list[bytes] = []
-        self.sealer: Sealer | None = None
+        self.sealer: Sealer | Sealer12 | None = None
         self.max_plaintext = MAX_PLAINTEXT
         # RFC 9846 5.1: 0x0301 in the first ClientHello's record for the sake of old servers, 0x0303 afterwards.
         self.first_record_version = b"\x03\x03"
@@ -46,11 +47,11 @@ class RecordWriter:
         self._write(content_type, content)
 
     def write_change_cipher_spec(self) -> None:
-        """Queue the dummy change_cipher_spec of middlebox compatibility mode (RFC 9846 E.4)."""
+        """Queue a change_cipher_spec; TLS 1.2 sends it once, before there are keys (RFC 5246 7.1, RFC 9846 E.4)."""
         self.flush_messages()
         self.queue.append(b"\x14\x03\x03\x00\x01\x01")
 
-    def set_sealer(self, sealer: Sealer) -> None:
+    def set_sealer(self, sealer: Sealer | Sealer12) -> None:
         """Change the keys; what was queued before goes out under the old ones."""
         self.flush_messages()
         self.sealer = sealer
