@@ -49,7 +49,7 @@ docs: .venv/.stamp  ## run the code blocks of the documentation as tests (no sit
 	else echo "There is no tests/docs yet: nothing was checked."; fi
 
 interop: need-openssl .venv/.stamp  ## run only the tests against other TLS implementations
-	@$(PYTEST) -n auto -m interop $(ARGS) || $(call unless_none,interop)
+	@$(PYTEST) -n auto -m interop -rs $(ARGS) || $(call unless_none,interop)
 
 clean:  ## remove .venv, caches and what was built
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from memory import Connection, connections, established, record, sealed
 
+from memory import Connection, connections, established, record, sealed
 from sanstls import ConnectionFailed, Event, NamedGroup
 
 Cut = Callable[[bytes], list[bytes]]

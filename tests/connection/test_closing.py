@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+
 from memory import (
     Connection,
     connections,
@@ -16,7 +17,6 @@ from memory import (
     shuttle,
     the_failure,
 )
-
 from sanstls import (
     AlertDescription,
     AlertReceived,

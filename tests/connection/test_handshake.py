@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from memory import (
     KEYS,
     NAME,
@@ -20,7 +21,6 @@ from memory import (
     shuttle,
     the_failure,
 )
-
 from sanstls import (
     AlertDescription,
     AlertReceivedError,
@@ -336,7 +336,7 @@ def test_what_one_side_traces_as_sent_the_other_traces_as_received() -> None:
 def test_info_is_the_one_of_the_event() -> None:
     client, server = connections()
     events, _ = handshake(client, server)
-    assert [event.info for event in events if isinstance(event, HandshakeComplete)][0] is client.info
+    assert next(event.info for event in events if isinstance(event, HandshakeComplete)) is client.info
     assert repr(client) == "<ClientConnection: data flows both ways>"
 
 

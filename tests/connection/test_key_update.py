@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from memory import Connection, established, message, sealed, shuttle, the_failure
 
+from memory import Connection, established, message, sealed, shuttle, the_failure
 from sanstls import DataReceived, KeysUpdated, MessageSent, PeerMisbehaviour
 from sanstls.record.limits import MAX_KEY_UPDATES
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from memory import (
     NAME,
     Connection,
@@ -21,7 +22,6 @@ from memory import (
     shuttle,
     the_failure,
 )
-
 from sanstls import (
     AlertDescription,
     AlertReceivedError,
