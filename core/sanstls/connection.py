@@ -83,6 +83,15 @@ class _Connection(ReceivingHalf):
         """Whether reading from the transport makes sense now: not while a request waits, not after the end."""
         return not self._is_read_closed and self._request is None
 
+    @property
+    def trailing_data(self) -> bytes:
+        """What came in one piece with the peer's close_notify, behind it: not TLS, and protected by nothing.
+
+        It is the beginning of whatever the transport carries after TLS. What comes
+        later is not given to the connection at all.
+        """
+        return self._trailing_data
+
     def send_data(self, data: Buffer) -> None:
         """Queue application data of any size. ``LocalError`` unless the connection is open for sending."""
         writer = self._writer

@@ -59,6 +59,7 @@ class ReceivingHalf:
         "_records",
         "_request",
         "_sends_plainly",
+        "_trailing_data",
         "_waits_for",
         "_waits_for_ccs",
         "_warnings",
@@ -86,6 +87,7 @@ class ReceivingHalf:
         self._empty_records = 0
         self._key_updates = 0
         self._warnings = 0
+        self._trailing_data = b""
         # Two shortcuts for an open connection. The first opens a record of data that came alone and whole, when
         # nothing else can be the matter; the second says that data needs nothing but to be sealed.
         self._open_data: Callable[[bytes], bytes | None] | None = None
@@ -267,6 +269,7 @@ class ReceivingHalf:
         if alert.description == AlertDescription.close_notify and self._established is not None:
             self._is_read_closed = True
             self._may_receive_data = False
+            self._trailing_data = self._records.reader.unread
             self._records.reader.discard()
             self._events.append(CloseNotifyReceived())
             return

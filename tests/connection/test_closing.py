@@ -106,6 +106,18 @@ def test_what_comes_after_close_notify_is_ignored(pair: Pair) -> None:
     assert carry(second, first) == [DataReceived(b"fine")]
 
 
+def test_what_came_with_close_notify_is_not_lost(pair: Pair) -> None:
+    first, second = pair
+    first.close()
+    closing = first.data_to_send()
+    assert second.trailing_data == b""
+    assert second.receive_data(closing[:7]) == []
+    assert second.receive_data(memoryview(closing[7:] + b"220 plain again\r\n")) == [CloseNotifyReceived()]
+    assert second.trailing_data == b"220 plain again\r\n"
+    assert second.receive_data(b"the caller's own") == []
+    assert second.trailing_data == b"220 plain again\r\n"
+
+
 def test_closing_before_anything(pair: Pair) -> None:
     client, server = connections()
     client.close()
