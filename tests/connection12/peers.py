@@ -34,6 +34,7 @@ from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.record.layer import RecordLayer
 from sanstls.wire.extensions import Extension, Extensions
 from sanstls.wire.messages import ClientHello, HandshakeMessage, ServerHello
+from sanstls.wire.registries import NamedGroup
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 Pair = tuple[ClientConnection, ServerConnection]
@@ -68,8 +69,12 @@ def credential12(kind: str = "p256", use: str = "sign", name: str = NAME) -> Cre
 # Connections ------------------------------------------------------------------------------------------------------
 
 
+# A certificate's curve has to be among them, too (RFC 8422 5.3).
+GROUPS = (NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.secp521r1)
+
+
 def client12(seed: object = 0, server_name: str | None = NAME, **settings: Any) -> ClientConnection:
-    defaults = {"versions": (TLS12,), "verify": verifier()}
+    defaults = {"versions": (TLS12,), "verify": verifier(), "groups": GROUPS}
     return ClientConnection(client_config(seed, **(defaults | settings)), server_name)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from connection12.peers import (
+    GROUPS,
     KEY_TRANSPORT,
     MUTUAL,
     TLS12,
@@ -91,7 +92,11 @@ def check_agreement(client: ClientConnection, server: ServerConnection) -> None:
 @pytest.mark.parametrize("suite", ECDHE, ids=str)
 def test_every_suite_with_every_group(suite: CipherSuite, group: NamedGroup) -> None:
     credentials = (credential12(kind_for(suite)),)
-    client, server = open_pair(cipher_suites=(suite,), groups=(group,), server={"credentials": credentials})
+    client, server = open_pair(
+        cipher_suites=(suite,),
+        client={"groups": (group, *GROUPS)} if group not in GROUPS else {},
+        server={"credentials": credentials, "groups": (group,)},
+    )
     assert (client.info.cipher_suite, client.info.group) == (suite, group)
     assert client.info.extended_master_secret
     exported = client.export_keying_material("EXPORTER-test", 80, b"context")
@@ -158,13 +163,13 @@ def test_defaults_of_both_sides() -> None:
 
 
 def test_the_server_prefers() -> None:
-    both = (NamedGroup.x25519, NamedGroup.secp384r1)
+    both = (NamedGroup.x25519, NamedGroup.secp384r1, NamedGroup.secp256r1)
     suites = tuple(suite for suite in ECDHE if "ECDSA" in suite.name)
     client, _ = open_pair(
         client={"groups": both, "cipher_suites": suites},
         server={"groups": both[::-1], "cipher_suites": suites[::-1]},
     )
-    assert (client.info.group, client.info.cipher_suite) == (both[1], suites[-1])
+    assert (client.info.group, client.info.cipher_suite) == (both[-1], suites[-1])
 
 
 def test_a_hello_without_groups_can_do_p256() -> None:
@@ -201,7 +206,9 @@ def test_a_hello_without_any_extension(has_block: bool) -> None:
 
 
 def test_no_group_in_common() -> None:
-    client, server = pair(client={"groups": (NamedGroup.x448,)})
+    client, server = pair(
+        client={"groups": (NamedGroup.x448, NamedGroup.secp256r1)}, server={"groups": (NamedGroup.x25519,)}
+    )
     assert refused(client, server, by="server").kind is PeerMisbehaviour.NO_COMMON_GROUP
 
 

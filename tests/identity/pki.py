@@ -256,9 +256,9 @@ _RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
 _RSASSA_PSS = bytes.fromhex("300b06092a864886f70d01010a")
 
 
-def pss_leaf(issuer: Issued, *names: str, bits: int = 2048) -> Issued:
+def pss_leaf(issuer: Issued, *names: str, bits: int = 2048, **options: Any) -> Issued:
     """A leaf whose key is of the type RSASSA-PSS (RFC 4055), which may only sign with PSS."""
-    plain = leaf(issuer, *names, key=rsa_key("pss", bits))
+    plain = leaf(issuer, *names, key=rsa_key("pss", bits), **options)
     spki = plain.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     bit_string = spki[spki.index(_RSA_ENCRYPTION) + len(_RSA_ENCRYPTION) :]
     return Issued(with_tbs(plain, spki, _tlv(0x30, _RSASSA_PSS + bit_string), issuer.key), plain.key)

@@ -140,10 +140,6 @@ def test_no_suite_for_the_certificate(certificates: Certificates, role: Role) ->
     check_refused(met, "handshake_failure", by_us=role == "server")
 
 
-RESPECTED = "RFC 8422 5.3: the server chooses a certificate of a curve that the client did not name"
-
-
-@pytest.mark.xfail(reason=RESPECTED)
 def test_a_clients_groups_are_those_of_certificates_in_tls12(certificates: Certificates) -> None:
     credentials = (certificates["p256"].credential, certificates["rsa"].credential)
     met = meet(
@@ -156,7 +152,6 @@ def test_a_clients_groups_are_those_of_certificates_in_tls12(certificates: Certi
     assert met.info.credential is credentials[1]
 
 
-@pytest.mark.xfail(reason=RESPECTED)
 def test_no_certificate_of_a_clients_groups_in_tls12(certificates: Certificates) -> None:
     met = meet(certificates, "server", peer={"versions": (TLS12,), "group": NamedGroup.x25519})
     check_refused(met, "handshake_failure", by_us=True)

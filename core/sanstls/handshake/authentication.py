@@ -16,7 +16,8 @@ from sanstls.record.limits import MAX_CHAIN
 from sanstls.schedule.key_schedule13 import verify_data
 from sanstls.wire.extensions import CertificateStatus, SignedCertificateTimestampList
 from sanstls.wire.messages import Certificate, CertificateVerify, Finished
-from sanstls.wire.registries import AlertDescription, SignatureScheme
+from sanstls.wire.messages12 import CertificateStatus as CertificateStatus12
+from sanstls.wire.registries import AlertDescription, CertificateStatusType, SignatureScheme
 
 __all__ = [
     "ClientIdentity",
@@ -25,6 +26,7 @@ __all__ = [
     "choose_own_credential",
     "make_certificate_verify",
     "make_finished",
+    "ocsp_response_of",
     "parse_chain",
     "peer_public_key",
     "sign_with",
@@ -67,7 +69,14 @@ def stapled(message: Certificate) -> tuple[bytes, tuple[bytes, ...]]:
     extensions = message.certificate_list[0].extensions
     status = extensions.get(CertificateStatus)
     scts = extensions.get(SignedCertificateTimestampList)
-    return (status.response if status else b""), (scts.sct_list if scts else ())
+    return (ocsp_response_of(status) if status else b""), (scts.sct_list if scts else ())
+
+
+def ocsp_response_of(status: CertificateStatus | CertificateStatus12) -> bytes:
+    """RFC 6066 8: of all types of status only this one was asked for, and has this form."""
+    if status.status_type != CertificateStatusType.ocsp:
+        raise PeerMisbehaviour.MALFORMED_MESSAGE(f"status_type {int(status.status_type)}", message="CertificateStatus")
+    return status.response
 
 
 def peer_public_key(
@@ -136,7 +145,8 @@ def choose_own_credential(
 
     def choose_here() -> Credential | None:
         for credential in hs.config.credentials:
-            if scheme_of(credential) is not None and (not authorities or _is_issued_by(credential, authorities)):
+            is_usable = credential.can_sign and scheme_of(credential) is not None
+            if is_usable and (not authorities or _is_issued_by(credential, authorities)):
                 return credential
         return None
 

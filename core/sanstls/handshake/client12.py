@@ -12,6 +12,7 @@ from sanstls.crypto.suites import Suite12
 from sanstls.events import CertificateReceived, ConnectionInfo, ServerHelloReceived
 from sanstls.handshake.authentication import (
     choose_own_credential,
+    ocsp_response_of,
     parse_chain,
     peer_public_key,
     sign_with,
@@ -72,7 +73,7 @@ def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     message = yield from hs.expect(*staples, *after_certificate)
     ocsp_response = b""
     if isinstance(message, CertificateStatus):
-        ocsp_response = message.response
+        ocsp_response = ocsp_response_of(message)
         message = yield from hs.expect(*after_certificate)
     verified = yield from verify_peer(hs, "server", chain, peer_chain, ocsp_response)
 
@@ -105,7 +106,7 @@ def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: Se
         hs.tell_secret("premaster_secret", premaster, f"agreed on by both sides ({group})")
         hs.send(ClientKeyExchangeECDHE(share))
     else:
-        premaster, encrypted = encrypt_premaster_secret(hs, hello, key)
+        premaster, encrypted = encrypt_premaster_secret(hs, hello, key, key_oid)
         hs.send(ClientKeyExchangeRSA(encrypted))
     is_extended = choice.has_extended_master_secret
     master = derive_master_secret(hs, premaster, server_hello.random, is_extended=is_extended)

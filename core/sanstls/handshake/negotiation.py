@@ -312,6 +312,8 @@ def choose_credential(
     schemes = accepted.supported_signature_algorithms
     named = [c for c in config.credentials if server_name is not None and c.matches(server_name)]
     for credential in (*named, *config.credentials):
+        if not credential.can_sign:
+            continue
         for scheme in credential.signature_schemes:
             if scheme in schemes and scheme in config.schemes13:
                 return credential, scheme

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.signatures import fits12
 from sanstls.crypto.suites import Suite12
@@ -141,7 +143,17 @@ def _choose_group(config: ServerConfig, hello: ClientHello) -> NamedGroup | None
 
 
 def _choose_scheme(config: ServerConfig, hello: ClientHello, credential: Credential) -> SignatureScheme | None:
-    """RFC 5246 7.4.1.4.1. A client that says nothing means SHA-1, with which nothing is signed here (RFC 9155)."""
+    """RFC 5246 7.4.1.4.1. A client that says nothing means SHA-1, with which nothing is signed here (RFC 9155).
+
+    RFC 8422 5.3: a certificate's curve has to be one of those that the client names.
+    """
+    if not credential.can_sign:
+        return None
+    groups = hello.extensions.get(NamedGroupList)
+    key = credential.public_key
+    curve = NamedGroup[key.curve.name] if isinstance(key, ec.EllipticCurvePublicKey) else None
+    if groups is not None and curve is not None and curve not in groups.named_group_list:
+        return None
     accepted = hello.extensions.get(SignatureSchemeList)
     return choose_scheme12(credential, accepted.supported_signature_algorithms if accepted else (), config)
 

@@ -4,6 +4,7 @@ import hmac
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from sanstls.crypto.signatures import RSASSA_PSS_OID
 from sanstls.errors import CertificateError
 from sanstls.events import PremasterDecryptionRequest
 from sanstls.handshake.vocabulary import ClientHandshake, Flow, Handshake, ServerHandshake
@@ -32,11 +33,11 @@ __all__ = [
 _PREMASTER_SIZE = 48
 
 
-def encrypt_premaster_secret(hs: ClientHandshake, hello: ClientHello, key: object) -> tuple[bytes, bytes]:
+def encrypt_premaster_secret(hs: ClientHandshake, hello: ClientHello, key: object, key_oid: str) -> tuple[bytes, bytes]:
     """RFC 5246 7.4.7.1: a new premaster secret, and the same encrypted to the server's public key."""
     premaster = hello.legacy_version.to_bytes(2, "big") + hs.config.random(_PREMASTER_SIZE - 2)
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise PeerMisbehaviour.KEY_DOES_NOT_FIT_SUITE(f"RSA key transport with a {type(key).__name__}")
+    if not isinstance(key, rsa.RSAPublicKey) or key_oid == RSASSA_PSS_OID:  # RFC 4055 1.2: that one only signs
+        raise PeerMisbehaviour.KEY_DOES_NOT_FIT_SUITE(f"RSA key transport with a {type(key).__name__} of {key_oid}")
     try:
         encrypted = key.encrypt(premaster, padding.PKCS1v15())
     except ValueError as error:

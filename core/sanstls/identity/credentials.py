@@ -69,7 +69,17 @@ class Credential:
     Raises ``LocalError`` for what does not belong together.
     """
 
-    __slots__ = ("certificates", "chain", "key", "names", "ocsp_response", "public_key", "signature_schemes")
+    __slots__ = (
+        "can_decrypt",
+        "can_sign",
+        "certificates",
+        "chain",
+        "key",
+        "names",
+        "ocsp_response",
+        "public_key",
+        "signature_schemes",
+    )
 
     def __init__(self, chain: Sequence[bytes], key: PrivateKey | None, *, ocsp_response: bytes = b"") -> None:
         self.ocsp_response = bytes(ocsp_response)
@@ -81,6 +91,7 @@ class Credential:
             public_key = self.leaf.public_key()
             oid = self.leaf.public_key_algorithm_oid.dotted_string
             self.names = _names_of(self.leaf)
+            usage = _key_usage_of(self.leaf)
             names = [(certificate.subject, certificate.issuer) for certificate in self.certificates]
         except Exception as error:  # the parser has errors of many types
             raise LocalError(f"a certificate of the chain can't be read: {error}") from error
@@ -94,6 +105,11 @@ class Credential:
         if not self.signature_schemes:
             raise LocalError(f"a key of type {type(public_key).__name__} can't sign TLS 1.3 handshakes")
         self.public_key: PublicKey = public_key  # type: ignore[assignment]  # other types have no schemes
+        is_plain_rsa = self.signature_schemes[0] in _RSAE
+        self.can_sign = usage is None or usage.digital_signature
+        """Whether the certificate allows signatures, as all handshakes but those of RSA key transport need them."""
+        self.can_decrypt = is_plain_rsa and (usage is None or usage.key_encipherment)
+        """Whether the key can be that of RSA key transport: plain RSA, and not only for signatures."""
         self.key = key
         if key is not None:
             if not isinstance(key, PrivateKey):
@@ -128,16 +144,6 @@ class Credential:
     def stapled(self, ocsp_response: bytes) -> "Credential":
         """The same with another OCSP response (DER, as of RFC 6960): they are renewed more often than certificates."""
         return Credential(self.chain, self.key, ocsp_response=ocsp_response)
-
-    @property
-    def can_decrypt(self) -> bool:
-        """Whether the key can be that of RSA key transport: plain RSA, and not only for signatures."""
-        if not isinstance(self.public_key, rsa.RSAPublicKey) or self.signature_schemes[0] in _PSS:
-            return False
-        try:
-            return self.leaf.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
-        except x509.ExtensionNotFound:
-            return True
 
     @property
     def signature_schemes_tls12(self) -> tuple[SignatureScheme, ...]:
@@ -184,6 +190,13 @@ def _names_of(leaf: x509.Certificate) -> tuple[str, ...]:
         if isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address):
             names.append(str(address))
     return tuple(names)
+
+
+def _key_usage_of(leaf: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _load_key(data: bytes, password: bytes | str | None, *, is_pem: bool) -> PrivateKey:

@@ -29,10 +29,13 @@ _BEFORE_KEY_CHANGE = frozenset(
 class MessageReader:
     """Takes the content of handshake records, gives whole messages, header included."""
 
-    __slots__ = ("_partial", "_queue", "last_type")
+    __slots__ = ("_needed", "_partial_size", "_parts", "_queue", "last_type")
 
     def __init__(self) -> None:
-        self._partial = b""
+        # The beginning of a message, as it came: joined once, however many records it came in.
+        self._parts: list[bytes] = []
+        self._partial_size = 0
+        self._needed = 0  # so many bytes it takes before there is anything to look at
         self._queue: deque[bytes] = deque()
         self.last_type = 0
 
@@ -40,8 +43,17 @@ class MessageReader:
         """Take the content of one handshake record."""
         if not content:
             raise PeerMisbehaviour.EMPTY_HANDSHAKE_RECORD()
-        data = self._partial + content if self._partial else content
+        data = content
+        if self._parts:
+            self._parts.append(content)
+            self._partial_size += len(content)
+            if self._partial_size < self._needed:
+                return
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._partial_size = 0
         position, size = 0, len(data)
+        needed = 4  # the header
         while size - position >= 4:
             length = int.from_bytes(data[position + 1 : position + 4], "big")
             is_certificate = data[position] in (_CERTIFICATE, _COMPRESSED_CERTIFICATE)
@@ -49,11 +61,15 @@ class MessageReader:
                 raise PeerMisbehaviour.MESSAGE_TOO_LONG(f"{HandshakeType(data[position])} of {length} bytes")
             end = position + 4 + length
             if end > size:
+                needed = 4 + length
                 break
             self._queue.append(data[position:end] if position or end < size else data)
             self.last_type = data[position]
             position = end
-        self._partial = data[position:]
+        if position < size:
+            self._parts.append(data[position:])
+            self._partial_size = size - position
+            self._needed = needed
 
     def next_message(self) -> bytes | None:
         """The next whole message."""
@@ -62,17 +78,17 @@ class MessageReader:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits: no message and no part of one."""
-        return not self._queue and not self._partial
+        return not self._queue and not self._parts
 
     @property
     def kept(self) -> int:
         """How many bytes wait, in whole messages and in a part of one."""
-        return len(self._partial) + sum(map(len, self._queue))
+        return self._partial_size + sum(map(len, self._queue))
 
     @property
     def has_partial(self) -> bool:
         """Whether a message has begun and not ended."""
-        return bool(self._partial)
+        return bool(self._parts)
 
     @property
     def may_change_keys(self) -> bool:
@@ -81,5 +97,6 @@ class MessageReader:
 
     def discard(self) -> None:
         """Forget everything."""
-        self._partial = b""
+        self._parts.clear()
+        self._partial_size = 0
         self._queue.clear()
