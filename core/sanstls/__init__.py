@@ -1,4 +1,4 @@
-"""TLS 1.3 without I/O: bytes in, bytes and events out.
+"""TLS 1.3 and TLS 1.2 without I/O: bytes in, bytes and events out.
 
 :class:`ClientConnection` and :class:`ServerConnection` are the only door; the
 rest are the values that go in (configurations, credentials, verifiers) and that
@@ -16,6 +16,7 @@ from sanstls.events import (
     CloseNotifyReceived,
     ConnectionFailed,
     ConnectionInfo,
+    CredentialRequest,
     DataReceived,
     Event,
     HandshakeComplete,
@@ -24,9 +25,14 @@ from sanstls.events import (
     KeysUpdated,
     MessageReceived,
     MessageSent,
+    PeerVerified,
+    PremasterDecryptionRequest,
     Request,
     SecretLogged,
     ServerHelloReceived,
+    SessionIssued,
+    SessionLookupRequest,
+    SessionReceived,
     SignatureRequest,
     VerificationRequest,
 )
@@ -41,6 +47,7 @@ from sanstls.identity import (
 )
 from sanstls.misbehaviour import PeerError, PeerMisbehaviour
 from sanstls.record.layer import Epoch
+from sanstls.sessions import Session, TicketKey, TicketKeyRing
 from sanstls.wire.registries import (
     AlertDescription,
     CipherSuite,
@@ -64,6 +71,7 @@ __all__ = [
     "ConnectionInfo",
     "ConnectionState",
     "Credential",
+    "CredentialRequest",
     "DangerouslyAcceptAny",
     "DataReceived",
     "Epoch",
@@ -78,6 +86,8 @@ __all__ = [
     "NamedGroup",
     "PeerError",
     "PeerMisbehaviour",
+    "PeerVerified",
+    "PremasterDecryptionRequest",
     "PrivatePKI",
     "ProtocolVersion",
     "Request",
@@ -85,9 +95,15 @@ __all__ = [
     "ServerConfig",
     "ServerConnection",
     "ServerHelloReceived",
+    "Session",
+    "SessionIssued",
+    "SessionLookupRequest",
+    "SessionReceived",
     "SignatureRequest",
     "SignatureScheme",
     "TLSError",
+    "TicketKey",
+    "TicketKeyRing",
     "TrustStore",
     "UnexpectedEOF",
     "VerificationRequest",

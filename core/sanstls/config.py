@@ -16,10 +16,12 @@ from sanstls.events import (
     CredentialRequest,
     PremasterDecryptionRequest,
     Request,
+    SessionLookupRequest,
     SignatureRequest,
     VerificationRequest,
 )
 from sanstls.identity import Credential, Verifier
+from sanstls.sessions import MAX_LIFETIME, TicketKeyRing
 from sanstls.wire.extensions import (
     CertificateStatus,
     ECPointFormatList,
@@ -89,7 +91,7 @@ DEFAULT_SIGNATURE_SCHEMES = (
 )
 
 _DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
-    {CredentialRequest, PremasterDecryptionRequest, SignatureRequest, VerificationRequest}
+    {CredentialRequest, PremasterDecryptionRequest, SessionLookupRequest, SignatureRequest, VerificationRequest}
 )
 _MAX_TOLD_AUTHORITIES = 32
 _VERSIONS = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
@@ -286,10 +288,17 @@ class ServerConfig(_Config):
     With ``verify`` clients are asked for a certificate: ``client_auth`` says whether
     they must have one (``"required"``) or may (``"optional"``). Only TLS 1.2 knows
     ``require_extended_master_secret`` (RFC 7627) and ``legacy_rsa_key_transport`` (no
-    forward secrecy). Raises ``LocalError`` for what can't be.
+    forward secrecy).
+
+    Clients may resume for ``session_lifetime`` seconds (0: never), by tickets that
+    ``ticket_keys`` seal; without them there is a random key for this configuration
+    alone. A server that defers ``SessionLookupRequest`` keeps sessions in a store of
+    its own instead. Raises ``LocalError`` for what can't be.
     """
 
     credentials: tuple[Credential, ...]
+    ticket_keys: TicketKeyRing | None = None
+    session_lifetime: int = 7200
     verify: Verifier | None = None
     client_auth: Literal["required", "optional"] = "required"
 
@@ -305,6 +314,12 @@ class ServerConfig(_Config):
             raise LocalError("verify must be a verifier: PrivatePKI(store), WebPKI(store), …, or None")
         if self.client_auth not in ("required", "optional"):
             raise LocalError('client_auth must be "required" or "optional"; without verify no client is asked')
+        if not 0 <= self.session_lifetime <= MAX_LIFETIME:
+            raise LocalError(f"session_lifetime must be between 0 and {MAX_LIFETIME} seconds")
+        if self.ticket_keys is None:
+            object.__setattr__(self, "ticket_keys", TicketKeyRing.generate(random=self.random))
+        elif not isinstance(self.ticket_keys, TicketKeyRing):
+            raise LocalError("ticket_keys must be a TicketKeyRing")
         object.__setattr__(self, "credentials", credentials)
         messages = {credential: _messages_of(credential) for credential in credentials}
         object.__setattr__(self, "certificate_messages", messages)

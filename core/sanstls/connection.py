@@ -15,6 +15,7 @@ from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import parse_server_name
 from sanstls.receiving import Buffer, ReceivingHalf
 from sanstls.record.protection import LEFT_FOR_KEY_UPDATE
+from sanstls.sessions import Session
 from sanstls.wire.registries import AlertDescription, AlertLevel, ContentType, KeyUpdateRequest
 
 __all__ = ["ClientConnection", "ConnectionState", "ServerConnection"]
@@ -220,18 +221,26 @@ class ClientConnection(_Connection):
 
     ``server_name`` is a DNS name or an IP address; it goes into server_name (a DNS
     name does) and is what the certificate is checked against. Without one, no name is
-    checked, which most verifiers refuse.
+    checked, which most verifiers refuse. ``session`` is one that an earlier connection
+    to this name has given (:class:`SessionReceived`): it is offered if it is still good and
+    this configuration could have made it, and the server decides whether it is resumed.
     """
 
-    __slots__ = ("_config", "_server_name")
+    __slots__ = ("_config", "_server_name", "_session")
     _role = "client"
 
-    def __init__(self, config: ClientConfig, server_name: str | None = None) -> None:
+    def __init__(self, config: ClientConfig, server_name: str | None = None, *, session: Session | None = None) -> None:
         if not isinstance(config, ClientConfig):
             raise LocalError(f"a ClientConnection needs a ClientConfig, not {type(config).__name__}")
         super().__init__(is_traced=config.trace)
         self._config: ClientConfig | None = config
         self._server_name = None if server_name is None else str(parse_server_name(server_name))
+        if session is not None:
+            if not isinstance(session, Session):
+                raise LocalError(f"session must be a Session, not {type(session).__name__}")
+            if session.server_name != self._server_name:
+                raise LocalError(f"the session is one with {session.server_name}, not with {self._server_name}")
+        self._session = session
 
     def _start(self) -> None:
         config = self._config
@@ -241,7 +250,8 @@ class ClientConnection(_Connection):
         if self._is_write_closed:
             return
         self._writer.first_record_version = b"\x03\x01"
-        hs = ClientHandshake(config, self._server_name, self._records, self._events)
+        hs = ClientHandshake(config, self._server_name, self._records, self._events, self._session)
+        self._session = None
         self._flow = client_handshake(hs)
         self._resume(self._flow.send, None)
         self._writer.flush_messages()

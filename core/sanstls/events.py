@@ -11,6 +11,7 @@ from sanstls.crypto.signatures import PublicKey
 from sanstls.errors import LocalError, TLSError
 from sanstls.identity import Credential, Verified
 from sanstls.record.layer import Epoch
+from sanstls.sessions import Session
 from sanstls.wire.codec import Struct
 from sanstls.wire.messages import ClientHello, ServerHello
 from sanstls.wire.registries import (
@@ -121,6 +122,24 @@ class KeysUpdated(Event):
     """The application traffic keys of one direction were updated (RFC 9846 4.7.3)."""
 
     direction: Literal["sending", "receiving"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReceived(Event):
+    """A client can resume this connection later, with ``ClientConnection(…, session=session)``."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIssued(Event):
+    """A server that looks sessions up (``SessionLookupRequest``) must store this one under ``identity``."""
+
+    identity: bytes
+    session: Session
+
+    def __repr__(self) -> str:
+        return f"SessionIssued({self.session!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,3 +303,19 @@ class PremasterDecryptionRequest(Request[bytes]):
         """See :meth:`Request.check`."""
         if not isinstance(value, bytes):
             raise LocalError("a PremasterDecryptionRequest is answered with bytes, of whatever length")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionLookupRequest(Request[Session | None]):
+    """The client offers the session that was issued under ``identity``. Answer with it, or ``None`` for none.
+
+    A server that defers this keeps its sessions in a store, and issues no tickets that
+    hold them (see :class:`SessionIssued`).
+    """
+
+    identity: bytes
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if value is not None and not isinstance(value, Session):
+            raise LocalError("a SessionLookupRequest is answered with a Session, or with None for none")

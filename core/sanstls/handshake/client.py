@@ -4,6 +4,7 @@ from sanstls.handshake.client12 import client_handshake12
 from sanstls.handshake.client13 import client_handshake13
 from sanstls.handshake.established import Established
 from sanstls.handshake.negotiation import build_client_hello, check_selected_version
+from sanstls.handshake.resumption import offered_session
 from sanstls.handshake.vocabulary import ClientHandshake, Flow
 from sanstls.wire.messages import ServerHello
 from sanstls.wire.registries import ProtocolVersion
@@ -13,6 +14,7 @@ __all__ = ["client_handshake"]
 
 def client_handshake(hs: ClientHandshake) -> Flow[Established]:
     """The server's first answer says which handshake it is."""
+    hs.session = offered_session(hs)
     hello = hs.send(build_client_hello(hs))
     hs.client_random = hello.random
     server_hello = yield from hs.expect(ServerHello)

@@ -20,18 +20,22 @@ from sanstls.handshake.authentication import (
 )
 from sanstls.handshake.established import Established
 from sanstls.handshake.established12 import Established12, Secrets12
-from sanstls.handshake.negotiation12 import check_server_hello12, choose_scheme12
+from sanstls.handshake.negotiation12 import ServerChoice, check_server_hello12, choose_scheme12
+from sanstls.handshake.resumption import verify_again
+from sanstls.handshake.resumption12 import keep_session
 from sanstls.handshake.secrets12 import (
     check_finished12,
     derive_keys,
     derive_master_secret,
     encrypt_premaster_secret,
     make_finished12,
+    tell_resumed_secret,
 )
 from sanstls.handshake.vocabulary import ClientHandshake, Flow
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.schedule.prf12 import CLIENT_FINISHED, SERVER_FINISHED
+from sanstls.sessions import Session
 from sanstls.wire.messages import CertificateVerify, ClientHello, Finished, HandshakeMessage, ServerHello
 from sanstls.wire.messages12 import (
     Certificate12,
@@ -39,6 +43,7 @@ from sanstls.wire.messages12 import (
     CertificateStatus,
     ClientKeyExchangeECDHE,
     ClientKeyExchangeRSA,
+    NewSessionTicket12,
     ServerHelloDone,
     ServerKeyExchange,
 )
@@ -50,12 +55,12 @@ __all__ = ["client_handshake12"]
 def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> Flow[Established]:
     """ServerHello to the server's Finished (RFC 5246 7.3)."""
     # ServerHello (7.4.1.3)
-    choice = check_server_hello12(hs.config, hello, server_hello)
+    choice = check_server_hello12(hs, hello, server_hello)
     suite = choice.suite
-    hs.begin_tls12(suite, keeps_messages=True)
+    hs.begin_tls12(suite, keeps_messages=choice.session is None)
     hs.notify(ServerHelloReceived(server_hello))
-    if server_hello.legacy_session_id_echo and server_hello.legacy_session_id_echo == hello.legacy_session_id:
-        raise PeerMisbehaviour.UNOFFERED_SESSION()
+    if choice.session is not None:
+        return (yield from _resume(hs, hello, server_hello, choice, choice.session))
 
     # The server's Certificate (7.4.2), what is stapled to it (RFC 6066 8), and its verification
     certificate = yield from hs.expect(Certificate12)
@@ -122,11 +127,13 @@ def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     hs.send_change_cipher_spec()
     hs.records.set_write_keys12(suite, keys.client_write_key, keys.client_write_IV)
     own_finished = hs.send(make_finished12(hs, master, CLIENT_FINISHED))
-    up_to_client_finished = hs.transcript_hash()
+    ticket = (yield from hs.expect(NewSessionTicket12)) if choice.gives_ticket else None
+    up_to_server_finished = hs.transcript_hash()
     yield from hs.expect_change_cipher_spec()
     hs.records.set_read_keys12(suite, keys.server_write_key, keys.server_write_IV)
     finished = yield from hs.expect(Finished)
-    check_finished12(hs, finished, master, SERVER_FINISHED, up_to_client_finished)
+    check_finished12(hs, finished, master, SERVER_FINISHED, up_to_server_finished)
+    keep_session(hs, choice, server_hello, ticket, master, peer_chain, verified)
 
     info = ConnectionInfo(
         version=ProtocolVersion.TLS12,
@@ -147,6 +154,48 @@ def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: Se
         is_client=True,
         first_finished=own_finished.verify_data,
         server_certificate=peer_chain[0],
+    )
+
+
+def _resume(
+    hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello, choice: ServerChoice, session: Session
+) -> Flow[Established]:
+    """ServerHello to the client's Finished (RFC 5246 7.3, figure 2; RFC 5077 3.1, figure 2)."""
+    suite, master = choice.suite, session.secret
+    tell_resumed_secret(hs, master)
+    keys = derive_keys(hs, master, server_hello.random)
+
+    # ChangeCipherSpec (7.1) and Finished (7.4.9), first the server's, then this side's
+    ticket = (yield from hs.expect(NewSessionTicket12)) if choice.gives_ticket else None
+    up_to_server_finished = hs.transcript_hash()
+    yield from hs.expect_change_cipher_spec()
+    hs.records.set_read_keys12(suite, keys.server_write_key, keys.server_write_IV)
+    finished = yield from hs.expect(Finished)
+    check_finished12(hs, finished, master, SERVER_FINISHED, up_to_server_finished)
+    verified = yield from verify_again(hs, session)
+    hs.send_change_cipher_spec()
+    hs.records.set_write_keys12(suite, keys.client_write_key, keys.client_write_IV)
+    hs.send(make_finished12(hs, master, CLIENT_FINISHED))
+    keep_session(hs, choice, server_hello, ticket, master, session.peer_chain, verified)
+
+    info = ConnectionInfo(
+        version=ProtocolVersion.TLS12,
+        cipher_suite=suite.suite,
+        group=None,
+        signature_scheme=None,
+        alpn=choice.protocol,
+        server_name=hs.server_name,
+        peer_chain=session.peer_chain,
+        verified=verified,
+        resumed=True,
+    )
+    return Established12(
+        info,
+        suite,
+        Secrets12(master, hello.random, server_hello.random, True),
+        is_client=True,
+        first_finished=finished.verify_data,
+        server_certificate=session.peer_chain[0],
     )
 
 

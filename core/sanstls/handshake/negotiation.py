@@ -27,6 +27,7 @@ from sanstls.wire.extensions import (
     ServerName,
     ServerNameAcknowledgement,
     ServerNameList,
+    SessionTicket,
     SignatureSchemeList,
     SupportedVersions,
 )
@@ -59,11 +60,16 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
     extensions += config.hello_extensions
     if config.speaks_tls13:
         extensions.append(_offer_shares(hs))
-    is_compatible = config.speaks_tls13 and config.middlebox_compatibility
+    session_id = config.random(32) if config.speaks_tls13 and config.middlebox_compatibility else b""
+    if config.speaks_tls12:
+        session = hs.session if hs.session is not None and hs.session.version == _TLS12 else None
+        extensions.append(SessionTicket(session.ticket if session is not None else b""))
+        if session is not None:  # the echo of any session ID tells that the ticket was taken (RFC 5077 3.4)
+            session_id = session.session_id or session_id or config.random(32)
     return ClientHello(
         legacy_version=_TLS12,
         random=config.random(32),
-        legacy_session_id=config.random(32) if is_compatible else b"",
+        legacy_session_id=session_id,
         cipher_suites=config.hello_suites,
         legacy_compression_methods=_NULL_COMPRESSION,
         extensions=Extensions(extensions),

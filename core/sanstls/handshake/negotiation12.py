@@ -8,9 +8,10 @@ from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.signatures import fits12
 from sanstls.crypto.suites import Suite12
 from sanstls.handshake.negotiation import chosen_protocol, wants_staple
-from sanstls.handshake.vocabulary import ServerHandshake
+from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.sessions import Session
 from sanstls.wire.extensions import (
     ECPointFormatList,
     ExtendedMainSecret,
@@ -48,10 +49,15 @@ class ServerChoice(NamedTuple):
     protocol: str | None
     may_staple: bool
     """Whether a CertificateStatus may come."""
+    gives_ticket: bool
+    """Whether a NewSessionTicket comes."""
+    session: Session | None
+    """The session that the server resumes."""
 
 
-def check_server_hello12(config: ClientConfig, hello: ClientHello, server_hello: ServerHello) -> ServerChoice:
-    """RFC 5246 7.4.1.3 and 7.4.1.4, RFC 5746 3.4, RFC 7627 5.2, RFC 8422 5.2."""
+def check_server_hello12(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> ServerChoice:
+    """RFC 5246 7.4.1.3 and 7.4.1.4, RFC 5746 3.4, RFC 7627 5.2 and 5.3, RFC 8422 5.2."""
+    config = hs.config
     extensions = server_hello.extensions
     for extension_type in extensions.types:
         if extension_type not in hello.extensions:
@@ -71,11 +77,23 @@ def check_server_hello12(config: ClientConfig, hello: ClientHello, server_hello:
     if config.require_extended_master_secret and not has_extended_master_secret:
         raise PeerMisbehaviour.NO_EXTENDED_MASTER_SECRET("this client requires it")
     _check_point_formats(extensions)
+    # The session ID of a TLS 1.3 client in compatibility mode is no session, and nobody can know it.
+    session: Session | None = None
+    if hello.legacy_session_id and server_hello.legacy_session_id_echo == hello.legacy_session_id:
+        session = hs.session
+        if session is None or session.version != _TLS12:
+            raise PeerMisbehaviour.UNOFFERED_SESSION()
+        if suite.suite != session.cipher_suite:
+            raise PeerMisbehaviour.RESUMED_OTHERWISE(f"{suite.suite} instead of {session.cipher_suite}")
+        if not has_extended_master_secret:  # only sessions that have it are offered
+            raise PeerMisbehaviour.NO_EXTENDED_MASTER_SECRET("and the session that it resumes has")
     return ServerChoice(
         suite,
         has_extended_master_secret,
         chosen_protocol(hello, extensions),
-        ExtensionType.status_request in extensions,
+        may_staple=ExtensionType.status_request in extensions,
+        gives_ticket=ExtensionType.session_ticket in extensions,
+        session=session,
     )
 
 
@@ -190,7 +208,12 @@ def _no_choice(config: ServerConfig, hello: ClientHello) -> Exception:
 
 
 def build_server_hello12(
-    hs: ServerHandshake, hello: ClientHello, choice: Choice, protocol: str | None, extensions: list[Extension]
+    hs: ServerHandshake,
+    hello: ClientHello,
+    suite: Suite12,
+    protocol: str | None,
+    session_id: bytes,
+    extensions: list[Extension],
 ) -> ServerHello:
     """RFC 5246 7.4.1.3. The downgrade sentinel is RFC 9846 4.2.3's."""
     config = hs.config
@@ -202,15 +225,15 @@ def build_server_hello12(
         answers.append(RenegotiationInfo(b""))
     if ExtensionType.extended_master_secret in hello.extensions:
         answers.append(ExtendedMainSecret())
-    if choice.group is not None and ExtensionType.ec_point_formats in hello.extensions:
+    if suite.key_exchange != "RSA" and ExtensionType.ec_point_formats in hello.extensions:
         answers.append(ECPointFormatList((ECPointFormat.uncompressed,)))
     if protocol is not None:
         answers.append(ProtocolNameList((protocol.encode(),)))
     return ServerHello(
         legacy_version=_TLS12,
         random=random,
-        legacy_session_id_echo=b"",
-        cipher_suite=choice.suite.suite,
+        legacy_session_id_echo=session_id,
+        cipher_suite=suite.suite,
         legacy_compression_method=0,
         extensions=Extensions(answers, is_present=bool(answers)),
     )

@@ -28,6 +28,7 @@ __all__ = [
     "derive_master_secret",
     "encrypt_premaster_secret",
     "make_finished12",
+    "tell_resumed_secret",
 ]
 
 _PREMASTER_SIZE = 48
@@ -93,6 +94,11 @@ def derive_master_secret(hs: Handshake, premaster: bytes, server_random: bytes, 
     assert len(master) == MASTER_SECRET_SIZE
     hs.tell_secret("master_secret", master, f"comes from {origin}", "CLIENT_RANDOM")
     return master
+
+
+def tell_resumed_secret(hs: Handshake, master: bytes) -> None:
+    """RFC 5246 F.1.4: the master secret of a resumed session is the one of its full handshake."""
+    hs.tell_secret("master_secret", master, "comes from the session that is resumed", "CLIENT_RANDOM")
 
 
 def derive_keys(hs: Handshake, master: bytes, server_random: bytes) -> KeyBlock:

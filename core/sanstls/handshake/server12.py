@@ -3,7 +3,7 @@
 from sanstls.crypto.groups import BadKeyShare, generate
 from sanstls.crypto.signatures import fits12, verify
 from sanstls.errors import CertificateError
-from sanstls.events import CertificateReceived, ConnectionInfo
+from sanstls.events import CertificateReceived, ConnectionInfo, SessionIssued
 from sanstls.handshake.authentication import ClientIdentity, parse_chain, peer_public_key, sign_with, verify_peer
 from sanstls.handshake.established import Established
 from sanstls.handshake.established12 import Established12, Secrets12
@@ -15,16 +15,20 @@ from sanstls.handshake.negotiation12 import (
     choose12,
     full_handshake_extensions,
 )
+from sanstls.handshake.resumption12 import find_session, new_session, new_session_id, seal_ticket, wants_ticket
 from sanstls.handshake.secrets12 import (
     check_finished12,
     decrypt_premaster_secret,
     derive_keys,
     derive_master_secret,
     make_finished12,
+    tell_resumed_secret,
 )
 from sanstls.handshake.vocabulary import Flow, ServerHandshake
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.schedule.prf12 import CLIENT_FINISHED, SERVER_FINISHED
+from sanstls.sessions import Session
+from sanstls.wire.extensions import SessionTicket
 from sanstls.wire.messages import CertificateVerify, ClientHello, Finished
 from sanstls.wire.messages12 import (
     Certificate12,
@@ -56,6 +60,9 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     config = hs.config
     check_client_hello12(config, hello)
     protocol = choose_protocol(config, hello)
+    found = yield from find_session(hs, hello)
+    if found is not None:
+        return (yield from _resume(hs, hello, protocol, *found))
     choice = choose12(config, hello, hs.server_name)
     suite, credential = choice.suite, choice.credential
     hs.begin_tls12(suite, keeps_messages=config.verify is not None)
@@ -63,7 +70,11 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     # ServerHello (7.4.1.3), Certificate (7.4.2), CertificateStatus (RFC 6066 8)
     is_extended = ExtensionType.extended_master_secret in hello.extensions
     answers = full_handshake_extensions(hello, credential, hs.server_name)
-    server_hello = hs.send(build_server_hello12(hs, hello, choice, protocol, answers))
+    gives_ticket = wants_ticket(hs, hello)
+    if gives_ticket:
+        answers.append(SessionTicket(b""))
+    session_id = new_session_id(hs, hello)
+    server_hello = hs.send(build_server_hello12(hs, hello, suite, protocol, session_id, answers))
     hs.send(config.certificate_messages[credential].tls12)
     if credential.ocsp_response and wants_staple(hello):
         hs.send(CertificateStatus(CertificateStatusType.ocsp, credential.ocsp_response))
@@ -109,6 +120,12 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     hs.records.set_read_keys12(suite, keys.client_write_key, keys.client_write_IV)
     finished = yield from hs.expect(Finished)
     check_finished12(hs, finished, master, CLIENT_FINISHED, up_to_client_finished)
+    if gives_ticket or session_id:
+        session = new_session(hs, suite, master, protocol, client)
+        if gives_ticket:
+            hs.send(seal_ticket(hs, session))
+        else:
+            hs.notify(SessionIssued(session_id, session))
     hs.send_change_cipher_spec()
     hs.records.set_write_keys12(suite, keys.server_write_key, keys.server_write_IV)
     hs.send(make_finished12(hs, master, SERVER_FINISHED))
@@ -120,6 +137,47 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         is_client=False,
         first_finished=finished.verify_data,
         server_certificate=credential.chain[0],
+    )
+
+
+def _resume(
+    hs: ServerHandshake, hello: ClientHello, protocol: str | None, session: Session, client: ClientIdentity
+) -> Flow[Established]:
+    """ClientHello to the client's Finished (RFC 5246 7.3, figure 2; RFC 5077 3.1, figure 2)."""
+    suite, master = hs.config.suites12[session.cipher_suite], session.secret
+    hs.begin_tls12(suite, keeps_messages=False)
+    server_hello = hs.send(build_server_hello12(hs, hello, suite, protocol, hello.legacy_session_id, []))
+    tell_resumed_secret(hs, master)
+    keys = derive_keys(hs, master, server_hello.random)
+
+    # ChangeCipherSpec (7.1) and Finished (7.4.9), first this side's, then the client's
+    hs.send_change_cipher_spec()
+    hs.records.set_write_keys12(suite, keys.server_write_key, keys.server_write_IV)
+    own_finished = hs.send(make_finished12(hs, master, SERVER_FINISHED))
+    up_to_client_finished = hs.transcript_hash()
+    yield from hs.expect_change_cipher_spec()
+    hs.records.set_read_keys12(suite, keys.client_write_key, keys.client_write_IV)
+    finished = yield from hs.expect(Finished)
+    check_finished12(hs, finished, master, CLIENT_FINISHED, up_to_client_finished)
+
+    info = ConnectionInfo(
+        version=ProtocolVersion.TLS12,
+        cipher_suite=suite.suite,
+        group=None,
+        signature_scheme=None,
+        alpn=protocol,
+        server_name=hs.server_name,
+        peer_chain=client.chain,
+        verified=client.verified,
+        resumed=True,
+    )
+    return Established12(
+        info,
+        suite,
+        Secrets12(master, hello.random, server_hello.random, True),
+        is_client=False,
+        first_finished=own_finished.verify_data,
+        server_certificate=b"",
     )
 
 

@@ -23,6 +23,7 @@ from sanstls.events import (
 from sanstls.handshake.transcript import Transcript
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
+from sanstls.sessions import Session
 from sanstls.wire.messages import HandshakeMessage
 from sanstls.wire.messages12 import ChangeCipherSpec
 from sanstls.wire.registries import ContentType, NamedGroup
@@ -180,10 +181,18 @@ class Handshake:
 class ClientHandshake(Handshake):
     """A client's handshake."""
 
-    __slots__ = ("config", "key_shares", "server_name")
+    __slots__ = ("config", "key_shares", "server_name", "session")
 
-    def __init__(self, config: ClientConfig, server_name: str | None, records: Records, events: list[Event]) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        server_name: str | None,
+        records: Records,
+        events: list[Event],
+        session: Session | None = None,
+    ) -> None:
         super().__init__(config, records, events)
+        self.session = session
         self.config = config
         self.server_name = server_name
         self.key_shares: dict[NamedGroup, KeyShare] = {}

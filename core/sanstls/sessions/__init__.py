@@ -1,0 +1,6 @@
+"""Sessions and the tickets that carry them."""
+
+from sanstls.sessions.session import MAX_LIFETIME, Session
+from sanstls.sessions.tickets import TicketKey, TicketKeyRing
+
+__all__ = ["MAX_LIFETIME", "Session", "TicketKey", "TicketKeyRing"]
