@@ -120,18 +120,22 @@ class _LyingClient(ClientHandshake):
     __slots__ = ("say",)
 
     def send(self, message: Any) -> Any:
+        result = message
         for said in self.say(message):
-            message = super().send(said)
-        return message
+            sent = super().send(said)
+            result = sent if type(sent) is type(message) else result
+        return result
 
 
 class _LyingServer(ServerHandshake):
     __slots__ = ("say",)
 
     def send(self, message: Any) -> Any:
+        result = message
         for said in self.say(message):
-            message = super().send(said)
-        return message
+            sent = super().send(said)
+            result = sent if type(sent) is type(message) else result
+        return result
 
 
 def _with(kind: Any, say: Say, *args: Any, **rest: Any) -> Any:
