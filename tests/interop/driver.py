@@ -75,10 +75,21 @@ class _Ours:
 class SslEnd:
     """One end of Python's ssl, without a socket."""
 
-    def __init__(self, context: ssl.SSLContext, *, is_server: bool, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        is_server: bool,
+        server_name: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ssl = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=is_server, server_hostname=None if is_server else server_name
+            self._incoming,
+            self._outgoing,
+            server_side=is_server,
+            server_hostname=None if is_server else server_name,
+            session=session,
         )
         self.received = bytearray()
         self.is_open = False

@@ -12,6 +12,7 @@ from sanstls import (
     ProtocolVersion,
     ServerConfig,
     ServerConnection,
+    Session,
 )
 
 Role = Literal["client", "server"]
@@ -51,13 +52,18 @@ HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.S
 
 
 def our_client(
-    certificates: Certificates, *, server_name: str | None = NAME, own: Kind | None = None, **settings: Any
+    certificates: Certificates,
+    *,
+    server_name: str | None = NAME,
+    own: Kind | None = None,
+    session: Session | None = None,
+    **settings: Any,
 ) -> ClientConnection:
     """Trusts the tests' root; ``own`` is the certificate that it can show."""
     defaults: dict[str, Any] = {"verify": PrivatePKI(certificates.store), "groups": CURVES}
     if own is not None:
         defaults["credentials"] = (certificates[own].credential,)
-    return ClientConnection(ClientConfig(**(defaults | settings)), server_name)
+    return ClientConnection(ClientConfig(**(defaults | settings)), server_name, session=session)
 
 
 def our_server(
