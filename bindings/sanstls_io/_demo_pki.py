@@ -1,15 +1,18 @@
 """Certificates for the demo, made when it starts: a small P-256 authority and one server. Nothing is kept on disk."""
 
 import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 __all__ = ["Pki", "make_pki"]
+
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Pki(NamedTuple):
@@ -20,9 +23,14 @@ class Pki(NamedTuple):
     key: bytes
 
 
-def make_pki(name: str) -> Pki:
-    """A root, and a server's certificate for the DNS name ``name``, valid for a day."""
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+def make_pki(name: str, *, key_type: Literal["ec", "rsa"] = "ec") -> Pki:
+    """A root, and a server's certificate for the DNS name ``name``, valid for a day.
+
+    A key of RSA may decrypt, too, as the classic handshake needs it.
+    """
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    is_rsa = key_type == "rsa"
+    key: PrivateKey = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sanstls demo root")])
     begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     end = begin + datetime.timedelta(days=1)
@@ -33,14 +41,15 @@ def make_pki(name: str) -> Pki:
             key_cert_sign=is_authority,
             crl_sign=is_authority,
             content_commitment=False,
-            key_encipherment=False,
+            key_encipherment=is_rsa and not is_authority,
             data_encipherment=False,
             key_agreement=False,
             encipher_only=False,
             decipher_only=False,
         )
 
-    def builder(subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def builder(subject: x509.Name, owner: PrivateKey) -> x509.CertificateBuilder:
+        public_key = owner.public_key()
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -54,13 +63,13 @@ def make_pki(name: str) -> Pki:
         )
 
     root = (
-        builder(root_name, root_key.public_key())
+        builder(root_name, root_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage(is_authority=True), critical=True)
         .sign(root_key, hashes.SHA256())
     )
     leaf = (
-        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage(is_authority=False), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)

@@ -1,4 +1,4 @@
-"""``python -m sanstls_io.demo``: handshakes in memory, with the openssl command and with Python's ssl, as ladders.
+"""``python -m sanstls_io.demo``: the classic handshake and the modern one, step by step, as ladders.
 
 Everything happens on this machine: certificates are made when it starts, sockets are those of the loopback.
 """
@@ -10,14 +10,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import sanstls
 from sanstls.inspect import ladder
 from sanstls_io._demo_pki import Pki, make_pki
+from sanstls_io._pump import Connection
+from sanstls_io._tls_socket import TLSSocket
 
 NAME = "demo.example"
 HOST = "127.0.0.1"
@@ -25,31 +27,56 @@ TIMEOUT = 15.0  # seconds, for each step that waits
 PROTOCOL = "demo/1"
 QUESTION, ANSWER = b"Who is there?\n", b"Somebody whom you can believe.\n"
 
-Connection = sanstls.ClientConnection | sanstls.ServerConnection
-Seen = tuple[list[sanstls.Event], Literal["client", "server"]]
+CLASSIC = sanstls.CipherSuite.TLS_RSA_WITH_AES_128_GCM_SHA256
+CLASSIC_IN_OPENSSL = "AES128-GCM-SHA256"
+HYBRID, X25519 = sanstls.NamedGroup.X25519MLKEM768, sanstls.NamedGroup.x25519
 
 
 class DemoError(Exception):
     """A part of the demo did not go as it should."""
 
 
-def client_config(pki: Pki) -> sanstls.ClientConfig:
-    """A client that believes the demo's root."""
-    verify = sanstls.PrivatePKI(sanstls.TrustStore.from_pem(pki.root))
-    return sanstls.ClientConfig(verify=verify, alpn=(PROTOCOL,), trace=True)
+class Shown(NamedTuple):
+    """What a part has to show: the events of one side, and a word on it."""
+
+    events: list[sanstls.Event]
+    role: Literal["client", "server"] = "client"
+    remark: str = ""
 
 
-def server_config(
-    pki: Pki, groups: tuple[sanstls.NamedGroup, ...] = (sanstls.NamedGroup.X25519MLKEM768, sanstls.NamedGroup.x25519)
-) -> sanstls.ServerConfig:
-    """A server with the demo's certificate."""
-    credential = sanstls.Credential.from_pem(pki.chain, pki.key)
-    return sanstls.ServerConfig(credentials=(credential,), alpn=(PROTOCOL,), groups=groups, trace=True)
+class World(NamedTuple):
+    """The certificates of the demo, by the kind of their key."""
 
+    elliptic: Pki
+    rsa: Pki
 
-def data_in(events: list[sanstls.Event]) -> bytes:
-    """All application data among the events."""
-    return b"".join(event.data for event in events if isinstance(event, sanstls.DataReceived))
+    def client(self, *, is_classic: bool = False) -> sanstls.ClientConnection:
+        """A client that believes the root."""
+        verify = sanstls.PrivatePKI(sanstls.TrustStore.from_pem(self.rsa.root if is_classic else self.elliptic.root))
+        if is_classic:
+            suites = (CLASSIC,)
+            config = sanstls.ClientConfig(
+                verify=verify, alpn=(PROTOCOL,), trace=True, legacy_rsa_key_transport=True, cipher_suites=suites
+            )
+        else:
+            config = sanstls.ClientConfig(verify=verify, alpn=(PROTOCOL,), trace=True)
+        return sanstls.ClientConnection(config, NAME)
+
+    def server(
+        self, groups: tuple[sanstls.NamedGroup, ...] = (HYBRID, X25519), *, is_classic: bool = False
+    ) -> sanstls.ServerConnection:
+        """A server with a certificate."""
+        pki = self.rsa if is_classic else self.elliptic
+        credential = sanstls.Credential.from_pem(pki.chain, pki.key)
+        return sanstls.ServerConnection(
+            sanstls.ServerConfig(
+                credentials=(credential,),
+                alpn=(PROTOCOL,),
+                groups=groups,
+                trace=True,
+                legacy_rsa_key_transport=is_classic,
+            )
+        )
 
 
 def check(is_right: bool, what: str) -> None:
@@ -61,8 +88,15 @@ def check(is_right: bool, what: str) -> None:
 # In memory -------------------------------------------------------------------------------------------------------
 
 
-def in_memory(client: sanstls.ClientConnection, server: sanstls.ServerConnection) -> list[sanstls.Event]:
-    """A whole connection, both sides in this process and without a socket. Gives the client's events."""
+def data_in(events: list[sanstls.Event]) -> bytes:
+    """All application data among the events."""
+    return b"".join(event.data for event in events if isinstance(event, sanstls.DataReceived))
+
+
+def in_memory(
+    client: sanstls.ClientConnection, server: sanstls.ServerConnection
+) -> tuple[list[sanstls.Event], list[sanstls.Event]]:
+    """A whole connection, both sides in this process and without a socket. Gives the events of both."""
     of_client: list[sanstls.Event] = []
     of_server: list[sanstls.Event] = []
 
@@ -83,76 +117,72 @@ def in_memory(client: sanstls.ClientConnection, server: sanstls.ServerConnection
     exchange()
     check((data_in(of_server), data_in(of_client)) == (QUESTION, ANSWER), "the data did not arrive as it was sent")
     check(client.state is sanstls.ConnectionState.CLOSED, "the connection was not closed properly")
-    return of_client
+    return of_client, of_server
 
 
-def part_in_memory(pki: Pki) -> Seen:
-    """Our client and our server."""
-    client = sanstls.ClientConnection(client_config(pki), NAME)
-    return in_memory(client, sanstls.ServerConnection(server_config(pki))), "client"
+def same_keys(of_client: list[sanstls.Event], of_server: list[sanstls.Event]) -> str:
+    """That both sides have derived the same, told by fingerprints."""
+    lines = ["Both sides derived each secret by themselves. Their fingerprints, client's and server's:"]
+    others = {event.name: event.fingerprint for event in of_server if isinstance(event, sanstls.KeysDerived)}
+    for event in of_client:
+        if isinstance(event, sanstls.KeysDerived):
+            check(others.get(event.name) == event.fingerprint, f"the sides have different secrets: {event.name}")
+            lines.append(f"  {event.name:36} {event.fingerprint} = {others[event.name]}")
+    return "\n".join(lines)
 
 
-def part_retry(pki: Pki) -> Seen:
+def classic_in_memory(world: World) -> Shown:
+    """RSA key transport, both sides ours."""
+    client = world.client(is_classic=True)
+    of_client, of_server = in_memory(client, world.server(is_classic=True))
+    check(client.info.cipher_suite == CLASSIC, "another cipher suite was chosen")
+    return Shown(of_client, remark=same_keys(of_client, of_server))
+
+
+def modern_in_memory(world: World) -> Shown:
+    """TLS 1.3, both sides ours."""
+    of_client, of_server = in_memory(world.client(), world.server())
+    return Shown(of_client, remark=same_keys(of_client, of_server))
+
+
+def retry_in_memory(world: World) -> Shown:
     """The same with a server that wants a group for which the client sends no share at once."""
-    client = sanstls.ClientConnection(client_config(pki), NAME)
-    server = sanstls.ServerConnection(server_config(pki, groups=(sanstls.NamedGroup.secp384r1,)))
-    events = in_memory(client, server)
+    client = world.client()
+    events, _ = in_memory(client, world.server(groups=(sanstls.NamedGroup.secp384r1,)))
     check(client.info.hello_retried, "there was no HelloRetryRequest")
     start = next(i for i, event in enumerate(events) if isinstance(event, sanstls.ServerHelloReceived))
-    return events[:start], "client"
+    return Shown(events[:start])
 
 
 # Over a socket ---------------------------------------------------------------------------------------------------
 
 
-class Talk:
-    """One of our connections on a plain socket: the whole of a blocking loop."""
-
-    def __init__(self, connection: Connection, sock: socket.socket) -> None:
-        self.connection = connection
-        self.sock = sock
-        self.events: list[sanstls.Event] = []
-
-    def until(self, is_done: Callable[[], bool], what: str) -> None:
-        """Send and receive until ``is_done``."""
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            self.sock.sendall(self.connection.data_to_send())
-            if is_done():
-                return
-            failed = next((event for event in self.events if isinstance(event, sanstls.ConnectionFailed)), None)
-            check(failed is None, f"{what}: {failed.error if failed else ''}")
-            check(time.monotonic() < deadline, f"{what}: nothing after {TIMEOUT:.0f} s")
-            data = self.sock.recv(65536)
-            self.events += self.connection.receive_data(data) if data else self.connection.receive_eof()
-
-    def finish(self) -> list[sanstls.Event]:
-        """All events, those of what was sent last included."""
-        return self.events + self.connection.receive_data(b"")
+def tls_socket(sock: socket.socket, connection: Connection, events: list[sanstls.Event]) -> TLSSocket:
+    """Our connection on this socket; what it tells goes into ``events``."""
+    sock.settimeout(TIMEOUT)
+    return TLSSocket(sock, connection, on_event=events.append)
 
 
-def part_openssl(pki: Pki) -> Seen:
-    """Our client and the openssl command as server, which turns each line around (``-rev``)."""
+def receive(tls: TLSSocket, size: int) -> bytes:
+    """So many bytes, or fewer at the end."""
+    received = b""
+    while len(received) < size and (data := tls.recv(size - len(received))):
+        received += data
+    return received
+
+
+@contextmanager
+def openssl_server(pki: Pki, *options: str) -> Iterator[int]:
+    """The openssl command as server, which turns each line around (``-rev``): its port."""
     with tempfile.TemporaryDirectory() as folder:
         chain, key = Path(folder, "chain.pem"), Path(folder, "key.pem")
         chain.write_bytes(pki.chain)
         key.write_bytes(pki.key)
         command = ["openssl", "s_server", "-accept", f"{HOST}:0", "-cert", str(chain), "-key", str(key)]
-        command += ["-tls1_3", "-rev", "-alpn", PROTOCOL]
+        command += ["-rev", "-alpn", PROTOCOL, *options]
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
-            with socket.create_connection((HOST, listening_port(server)), TIMEOUT) as sock:
-                talk = Talk(sanstls.ClientConnection(client_config(pki), NAME), sock)
-                connection = talk.connection
-                talk.until(lambda: connection.state is sanstls.ConnectionState.OPEN, "the handshake with openssl")
-                connection.send_data(QUESTION)
-                expected = QUESTION.rstrip()[::-1]
-                talk.until(lambda: expected in data_in(talk.events), "the answer of openssl")
-                connection.send_data(b"CLOSE\n")  # s_server -rev ends the connection at this word
-                talk.until(lambda: connection.state is sanstls.ConnectionState.READ_CLOSED, "the end of openssl")
-                connection.close()
-                sock.sendall(connection.data_to_send())
-                return talk.finish(), "client"
+            yield listening_port(server)
         finally:
             server.terminate()
             try:
@@ -178,14 +208,42 @@ def listening_port(server: subprocess.Popen[bytes]) -> int:
     raise DemoError("openssl s_server ended at once, or does not listen")
 
 
-def part_ssl(pki: Pki) -> Seen:
+def with_openssl(client: sanstls.ClientConnection, pki: Pki, *options: str) -> Shown:
+    """Our client, and the openssl command as server."""
+    events: list[sanstls.Event] = []
+    with (
+        openssl_server(pki, *options) as port,
+        tls_socket(socket.create_connection((HOST, port), TIMEOUT), client, events) as tls,
+    ):
+        tls.sendall(QUESTION)
+        check(receive(tls, len(QUESTION)) == QUESTION.rstrip()[::-1] + b"\n", "the answer of openssl is another")
+        tls.sendall(b"CLOSE\n")  # s_server -rev ends the connection at this word
+        check(receive(tls, 1) == b"", "openssl did not end the connection")
+    return Shown(events)
+
+
+def classic_with_openssl(world: World) -> Shown:
+    """RSA key transport with OpenSSL."""
+    client = world.client(is_classic=True)
+    # Systems that are careful have this suite switched off: at the lowest level of security it is there.
+    shown = with_openssl(client, world.rsa, "-tls1_2", "-cipher", f"{CLASSIC_IN_OPENSSL}:@SECLEVEL=0")
+    check(client.info.cipher_suite == CLASSIC, "another cipher suite was chosen")
+    return shown
+
+
+def modern_with_openssl(world: World) -> Shown:
+    """TLS 1.3 with OpenSSL."""
+    return with_openssl(world.client(), world.elliptic, "-tls1_3")
+
+
+def modern_with_ssl(world: World) -> Shown:
     """A client of Python's ssl module, in a thread, and our server."""
     received: list[bytes] = []
     errors: list[Exception] = []
 
     def client(port: int) -> None:
         try:
-            context = ssl.create_default_context(cadata=pki.root.decode())
+            context = ssl.create_default_context(cadata=world.elliptic.root.decode())
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             context.set_alpn_protocols([PROTOCOL])
             with (
@@ -199,79 +257,102 @@ def part_ssl(pki: Pki) -> Seen:
         except Exception as error:
             errors.append(error)
 
+    events: list[sanstls.Event] = []
     with socket.create_server((HOST, 0)) as listener:
         listener.settimeout(TIMEOUT)
         thread = threading.Thread(target=client, args=(listener.getsockname()[1],), daemon=True)
         thread.start()
         try:
-            sock, _ = listener.accept()
-            with sock:
-                sock.settimeout(TIMEOUT)
-                connection = sanstls.ServerConnection(server_config(pki))
-                talk = Talk(connection, sock)
-                talk.until(lambda: data_in(talk.events) == QUESTION, "the question of Python's ssl")
-                connection.send_data(ANSWER)
-                talk.until(lambda: connection.state is sanstls.ConnectionState.READ_CLOSED, "the end of Python's ssl")
-                connection.close()
-                sock.sendall(connection.data_to_send())
-                events = talk.finish()
+            with tls_socket(listener.accept()[0], world.server(), events) as tls:
+                check(receive(tls, len(QUESTION)) == QUESTION, "the question of Python's ssl is another")
+                tls.sendall(ANSWER)
+                check(receive(tls, 1) == b"", "Python's ssl did not end the connection")
         finally:
             thread.join(TIMEOUT)
     check(not errors, f"Python's ssl: {errors}")
     check(b"".join(received) == ANSWER, "the answer did not arrive as it was sent")
-    return events, "server"
+    return Shown(events, "server")
 
 
 # All of it -------------------------------------------------------------------------------------------------------
 
-Part = Callable[[Pki], Seen]
 
-PARTS: tuple[tuple[str, str, Part], ...] = (
-    (
-        "1. In memory: our client and our server",
-        "Two objects hand each other bytes; there is no socket at all.",
-        part_in_memory,
+class Part(NamedTuple):
+    """One of the things that are shown."""
+
+    title: str
+    introduction: str
+    run: Callable[[World], Shown]
+    needs_openssl: bool = False
+
+
+PARTS = (
+    Part(
+        "The classic handshake, in memory: our client and our server",
+        "RSA key transport of TLS 1.2: the client encrypts the premaster secret to the server's public key.\n"
+        "Two objects hand each other bytes; there is no socket at all. Both sides had to ask for this handshake,\n"
+        "which is not spoken by default: legacy_rsa_key_transport=True.",
+        classic_in_memory,
     ),
-    (
-        "2. Our client and openssl s_server",
-        "The server is the openssl command, in a process of its own. It answers each line turned around.",
-        part_openssl,
+    Part(
+        "The classic handshake with openssl s_server",
+        f"The same steps with the openssl command as server, in a process of its own (cipher {CLASSIC_IN_OPENSSL}).\n"
+        "It answers each line turned around.",
+        classic_with_openssl,
+        needs_openssl=True,
     ),
-    (
-        "3. Python's ssl as client, and our server",
+    Part(
+        "The modern handshake, in memory: our client and our server",
+        "TLS 1.3, the default. Nothing is encrypted to the certificate's key: it only signs, and the secret is\n"
+        "agreed on with keys that are made for this connection and forgotten. So who gets the server's private key\n"
+        "later can't read this recording, but could read the classic one: that is forward secrecy. And the\n"
+        "certificate itself is already protected.",
+        modern_in_memory,
+    ),
+    Part(
+        "The modern handshake with openssl s_server",
+        "Our client, and the openssl command as server.",
+        modern_with_openssl,
+        needs_openssl=True,
+    ),
+    Part(
+        "The modern handshake with Python's ssl as client, and our server",
         "The client is the standard library's, in a thread.",
-        part_ssl,
+        modern_with_ssl,
     ),
-    (
-        "4. In memory, with a HelloRetryRequest",
+    Part(
+        "The modern handshake with a HelloRetryRequest, in memory",
         "The server wants secp384r1, for which the client sent no share, so it asks for one. Up to the ServerHello.",
-        part_retry,
+        retry_in_memory,
     ),
 )
 
 
 def main() -> int:
     """Run all parts; the exit code is 0 if all went well."""
-    pki = make_pki(NAME)
+    world = World(make_pki(NAME), make_pki(NAME, key_type="rsa"))
     has_openssl = shutil.which("openssl") is not None
     failed = 0
-    for title, introduction, part in PARTS:
-        if part is part_openssl and not has_openssl:
+    for number, part in enumerate(PARTS, 1):
+        title = f"{number}. {part.title}"
+        if part.needs_openssl and not has_openssl:
             print(f"{title}: left out, because there is no openssl command here.\n")
             continue
         try:
-            events, role = part(pki)
+            shown = part.run(world)
         except (DemoError, OSError, sanstls.TLSError) as error:
             print(f"{title}: FAILED: {error}\n")
             failed += 1
             continue
-        print(f"{title}\n\n{introduction}\n")
-        print(ladder(events, role=role, title=f"What our {role} did and saw") + "\n")
+        print(f"{title}\n\n{part.introduction}\n")
+        print(ladder(shown.events, role=shown.role, title=f"What our {shown.role} did and saw") + "\n")
+        if shown.remark:
+            print(shown.remark + "\n")
     if failed:
         print(f"{failed} of {len(PARTS)} parts failed.")
         return 1
     if not has_openssl:
-        print("The handshake with openssl was left out. Install the openssl command: apt-get install openssl,")
+        print("The handshakes with openssl were left out. Install the openssl command: apt-get install openssl,")
         print("dnf install openssl, or brew install openssl. All other handshakes completed.")
         return 1
     print(f"All {len(PARTS)} handshakes completed: data went both ways, and every connection was closed properly.")

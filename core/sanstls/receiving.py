@@ -144,7 +144,7 @@ class ReceivingHalf:
 
     @property
     def _expected(self) -> str:
-        return " or ".join(kind.__name__ for kind in self._waits_for) or "ChangeCipherSpec"
+        return " or ".join(kind.rfc_name for kind in self._waits_for) or "ChangeCipherSpec"
 
     def _take_events(self) -> list[Event]:
         events = self._events
@@ -309,7 +309,7 @@ class ReceivingHalf:
                 continue
             message = self._parse(raw)
             if self._is_traced:
-                name = type(message).__name__
+                name = message.rfc_name
                 self._trace_received(name, ContentType.handshake, len(raw), message)
             if self._flow is not None:
                 self._empty_records = 0
@@ -327,11 +327,11 @@ class ReceivingHalf:
         try:
             return kind.parse(raw[4:])
         except DuplicateExtension as error:
-            raise PeerMisbehaviour.DUPLICATE_EXTENSION(str(error), message=kind.__name__) from error
+            raise PeerMisbehaviour.DUPLICATE_EXTENSION(str(error), message=kind.rfc_name) from error
         except MisplacedExtension as error:
-            raise PeerMisbehaviour.MISPLACED_EXTENSION(str(error), message=kind.__name__) from error
+            raise PeerMisbehaviour.MISPLACED_EXTENSION(str(error), message=kind.rfc_name) from error
         except WireError as error:
-            raise PeerMisbehaviour.MALFORMED_MESSAGE(str(error), message=kind.__name__) from error
+            raise PeerMisbehaviour.MALFORMED_MESSAGE(str(error), message=kind.rfc_name) from error
 
     def _resume(self, step: Callable[[Any], Wait], value: Any) -> None:
         """Let the flow go on with ``value`` until it waits for something again, or is done."""

@@ -311,7 +311,7 @@ def test_the_countermeasure_is_reached() -> None:
     """The server has gone on to the client's Finished, and drew a premaster secret of its own before."""
     traced = expected(is_traced=True)
     names = [event[1] for event in traced.events if isinstance(event, tuple)]
-    assert names[-5:] == ["ClientKeyExchangeRSA", "premaster_secret", "master_secret", "key_block", "ChangeCipherSpec"]
+    assert names[-5:] == ["ClientKeyExchange", "premaster_secret", "master_secret", "key_block", "ChangeCipherSpec"]
     assert 48 in traced.drawn
 
 

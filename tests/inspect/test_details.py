@@ -34,7 +34,27 @@ from sanstls.wire.messages import (
     NewSessionTicket,
     ServerHello,
 )
-from sanstls.wire.registries import CipherSuite, KeyUpdateRequest, NamedGroup, ProtocolVersion, SignatureScheme
+from sanstls.wire.messages12 import (
+    Certificate12,
+    CertificateRequest12,
+    CertificateStatus,
+    ClientKeyExchangeECDHE,
+    ClientKeyExchangeRSA,
+    NewSessionTicket12,
+    ServerECDHParams,
+    ServerHelloDone,
+    ServerKeyExchange,
+)
+from sanstls.wire.registries import (
+    CertificateStatusType,
+    CipherSuite,
+    ClientCertificateType,
+    ECCurveType,
+    KeyUpdateRequest,
+    NamedGroup,
+    ProtocolVersion,
+    SignatureScheme,
+)
 
 SUITE = CipherSuite.TLS_AES_128_GCM_SHA256
 TLS12 = ProtocolVersion.TLS12
@@ -50,6 +70,7 @@ PSK = OfferedPsks((PskIdentity(b"a label of a key", 0),), (bytes(32),))
             ),
             {
                 "versions": "TLS 1.2 at most",
+                "client random": bytes(32).hex(),
                 "cipher suites": ", ".join([str(SUITE)] * 12) + ", and 8 more",
                 "cookie": "1 byte, returned",
                 "early data": "follows",
@@ -58,13 +79,19 @@ PSK = OfferedPsks((PskIdentity(b"a label of a key", 0),), (bytes(32),))
         ),
         (
             ClientHello(TLS12, bytes(32), b"", (SUITE,), b"\0", Extensions([PostHandshakeAuth()])),
-            {"versions": "TLS 1.2 at most", "cipher suites": str(SUITE), "also": "post_handshake_auth"},
+            {
+                "versions": "TLS 1.2 at most",
+                "client random": bytes(32).hex(),
+                "cipher suites": str(SUITE),
+                "also": "post_handshake_auth",
+            },
         ),
         (
             ServerHello(TLS12, bytes(32), b"", SUITE, 0, Extensions([SelectedPsk(3), Cookie(b"cc")])),
             {
                 "chosen version": "TLS 1.2",
                 "chosen suite": str(SUITE),
+                "server random": bytes(32).hex(),
                 "cookie": "2 bytes, to be returned",
                 "pre-shared key": "number 3",
             },
@@ -83,6 +110,25 @@ PSK = OfferedPsks((PskIdentity(b"a label of a key", 0),), (bytes(32),))
         (KeyUpdate(KeyUpdateRequest.update_not_requested), {"asks the peer": "nothing"}),
         (Certificate(b"", ()), {"certificates": "none"}),
         (EndOfEarlyData(), {}),
+        (Certificate12(()), {"certificates": "none"}),
+        (CertificateStatus(CertificateStatusType.ocsp, b"response"), {"OCSP response": "8 bytes"}),
+        (
+            ServerKeyExchange(
+                ServerECDHParams(ECCurveType.named_curve, NamedGroup.x25519, bytes(32)),
+                SignatureScheme.ed25519,
+                bytes(64),
+            ),
+            {"key share": "x25519 (32 bytes)", "signature": "ed25519, 64 bytes"},
+        ),
+        (
+            CertificateRequest12((ClientCertificateType.rsa_sign,), (SignatureScheme.rsa_pkcs1_sha256,), ()),
+            {"types": "rsa_sign", "signatures": "rsa_pkcs1_sha256", "authorities": "any"},
+        ),
+        (ServerHelloDone(), {}),
+        (ClientKeyExchangeECDHE(bytes(65)), {"key share": "65 bytes"}),
+        (ClientKeyExchangeRSA(bytes(256)), {"premaster": "encrypted with RSA, 256 bytes"}),
+        (NewSessionTicket12(60, b"ticket"), {"ticket": "6 bytes, valid for 60 s"}),
+        (NewSessionTicket12(0, b"ticket"), {"ticket": "6 bytes"}),
         (None, {}),
     ],
 )

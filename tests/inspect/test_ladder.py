@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sanstls
+from ladder_arrows import APPLICATION, CLEAR, HANDSHAKE, arrows
 from sanstls.inspect import ladder
 from sanstls.wire.codec import Struct
 from sanstls.wire.extensions import Extensions, ServerName, ServerNameList
@@ -21,7 +22,6 @@ from sanstls.wire.registries import AlertLevel, ContentType, NameType
 NAME = "ladder.example"
 SECRET_DATA = b"the-application-data-itself"
 Role = Literal["client", "server"]
-CLEAR, HANDSHAKE, APPLICATION = "in the clear", "handshake keys", "application keys"
 
 
 @cache
@@ -77,19 +77,6 @@ def connection(kind: str = "full") -> dict[Role, list[sanstls.Event]]:
     return _talk(client, server)
 
 
-def arrows(text: str) -> list[tuple[str, str, str]]:
-    """Direction, message and keys of each arrow, checked against the arrow's style."""
-    styles = {CLEAR: "─", HANDSHAKE: "═", APPLICATION: "━"}
-    found = []
-    for line in text.splitlines():
-        match = re.fullmatch(r"│(◀?)([─═━])+ (.+) · \d+ bytes? · (.+?) ([─═━])+(▶?)│", line)
-        if match:
-            assert match[2] == match[5] == styles[match[4]], line
-            assert (match[1] == "") == (match[6] != ""), line
-            found.append((match[6] or match[1], match[3], match[4]))
-    return found
-
-
 FULL = [
     ("▶", "ClientHello", CLEAR),
     ("◀", "ServerHello", CLEAR),
@@ -136,7 +123,7 @@ def test_it_tells_what_was_offered_and_chosen() -> None:
         "client (this side)",
         f"server name     {NAME}",
         "ALPN            h2, http/1.1",
-        "versions        TLS 1.3",
+        "versions        TLS 1.3, TLS 1.2",
         "X25519MLKEM768 (1216 bytes), x25519 (32 bytes)",
         "chosen suite    TLS_AES_256_GCM_SHA384",
         "key share       x25519 (32 bytes)",

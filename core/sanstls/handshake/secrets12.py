@@ -87,7 +87,7 @@ def derive_master_secret(hs: Handshake, premaster: bytes, server_random: bytes, 
     hash_name = hs.suite12.hash_name
     if is_extended:
         master = extended_master_secret(hash_name, premaster, hs.transcript_hash())
-        origin = "the premaster secret and all messages up to ClientKeyExchange"
+        origin = "the premaster secret and all messages up to ClientKeyExchange, both randoms among them"
     else:
         master = master_secret(hash_name, premaster, hs.client_random, server_random)
         origin = "the premaster secret, the client's and the server's random"

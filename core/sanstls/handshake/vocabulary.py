@@ -126,7 +126,7 @@ class Handshake:
         self.records.send_message(raw)
         if self.is_traced:
             self.notify(
-                MessageSent(type(message).__name__, ContentType.handshake, self.records.write_epoch, len(raw), message)
+                MessageSent(message.rfc_name, ContentType.handshake, self.records.write_epoch, len(raw), message)
             )
         return message
 

@@ -39,6 +39,15 @@ from sanstls.wire.messages import (
     NewSessionTicket,
     ServerHello,
 )
+from sanstls.wire.messages12 import (
+    Certificate12,
+    CertificateRequest12,
+    CertificateStatus,
+    ClientKeyExchangeECDHE,
+    ClientKeyExchangeRSA,
+    NewSessionTicket12,
+    ServerKeyExchange,
+)
 from sanstls.wire.registries import KeyUpdateRequest
 
 __all__ = ["Details", "describe_message", "name_text"]
@@ -76,7 +85,7 @@ def describe_message(message: Struct | None) -> Details:
         case CertificateRequest():
             return [*_schemes(message.extensions), *_others(message.extensions)]
         case Certificate():
-            return _certificate(message)
+            return _certificates([(entry.cert_data, entry.extensions) for entry in message.certificate_list])
         case CertificateVerify():
             return [("signature", f"{message.algorithm}, {_bytes(message.signature)}")]
         case Finished():
@@ -91,6 +100,33 @@ def describe_message(message: Struct | None) -> Details:
             return [("asks the peer", "to update its keys too" if wanted else "nothing")]
         case Alert():
             return [("level", str(message.level))]
+    return _describe_tls12(message)
+
+
+def _describe_tls12(message: Struct | None) -> Details:
+    match message:
+        case Certificate12():
+            return _certificates([(der, None) for der in message.certificate_list])
+        case CertificateStatus():
+            return [("OCSP response", _bytes(message.response))]
+        case ServerKeyExchange():
+            return [
+                ("key share", f"{message.params.namedcurve} ({_bytes(message.params.public)})"),
+                ("signature", f"{message.algorithm}, {_bytes(message.signature)}"),
+            ]
+        case CertificateRequest12():
+            return [
+                ("types", _listed(message.certificate_types)),
+                ("signatures", _listed(message.supported_signature_algorithms)),
+                ("authorities", str(len(message.certificate_authorities) or "any")),
+            ]
+        case ClientKeyExchangeECDHE():
+            return [("key share", _bytes(message.ecdh_Yc))]
+        case ClientKeyExchangeRSA():
+            return [("premaster", f"encrypted with RSA, {_bytes(message.encrypted_pre_master_secret)}")]
+        case NewSessionTicket12():
+            hint = message.ticket_lifetime_hint
+            return [("ticket", f"{_bytes(message.ticket)}, valid for {hint} s" if hint else _bytes(message.ticket))]
     return []
 
 
@@ -136,6 +172,7 @@ def _client_hello(hello: ClientHello) -> Details:
     protocols = extensions.get(ProtocolNameList)
     if protocols is not None:
         told.append(("ALPN", _listed(map(_text, protocols.protocol_name_list))))
+    told.append(("client random", hello.random.hex()))
     told.append(("cipher suites", _listed(hello.cipher_suites)))
     groups = extensions.get(NamedGroupList)
     if groups is not None:
@@ -160,6 +197,8 @@ def _server_hello(hello: ServerHello) -> Details:
     selected = extensions.get(SelectedVersion)
     version = selected.selected_version if selected is not None else hello.legacy_version
     told: Details = [("chosen version", version.text), ("chosen suite", str(hello.cipher_suite))]
+    if not hello.is_retry:
+        told.append(("server random", hello.random.hex()))
     share = extensions.get(KeyShareServerHello)
     if share is not None:
         told.append(("key share", _share(share.server_share)))
@@ -190,19 +229,20 @@ def _encrypted_extensions(extensions: Extensions) -> Details:
     return told + _others(extensions) or [("says", "nothing more")]
 
 
-def _certificate(message: Certificate) -> Details:
-    if not message.certificate_list:
+def _certificates(entries: list[tuple[bytes, Extensions | None]]) -> Details:
+    if not entries:
         return [("certificates", "none")]
     told: Details = []
-    for index, entry in enumerate(message.certificate_list[:_SHOWN_AT_MOST]):
-        told.append((f"certificate {index}", _bytes(entry.cert_data)))
+    for index, (der, extensions) in enumerate(entries[:_SHOWN_AT_MOST]):
+        told.append((f"certificate {index}", _bytes(der)))
         try:
-            told += _x509(entry.cert_data)
+            told += _x509(der)
         except Exception:  # certificates are parsed as they are looked at: a hostile one can fail anywhere
             told.append(("malformed", "it can't be read as an X.509 certificate"))
-        told += _others(entry.extensions)
-    if len(message.certificate_list) > _SHOWN_AT_MOST:
-        told.append(("and", f"{len(message.certificate_list) - _SHOWN_AT_MOST} certificates more"))
+        if extensions is not None:
+            told += _others(extensions)
+    if len(entries) > _SHOWN_AT_MOST:
+        told.append(("and", f"{len(entries) - _SHOWN_AT_MOST} certificates more"))
     return told
 
 

@@ -22,14 +22,27 @@ from sanstls.events import (
     KeysUpdated,
     MessageReceived,
     MessageSent,
+    PeerVerified,
     Request,
     SecretLogged,
     ServerHelloReceived,
+    SessionReceived,
 )
+from sanstls.identity import Verified
 from sanstls.inspect.details import Details, describe_message, name_text
-from sanstls.inspect.explanations import MESSAGES, RETRIED_HELLO, explain_alert
+from sanstls.inspect.explanations import (
+    FORWARD_SECRECY,
+    MESSAGES12,
+    MESSAGES13,
+    NO_FORWARD_SECRECY,
+    RETRIED_HELLO,
+    explain_alert,
+    section_of_secret,
+)
+from sanstls.inspect.steps import VERIFICATION, Step, is_tls12, steps_of
 from sanstls.record.layer import Epoch
 from sanstls.wire.messages import Alert, ServerHello
+from sanstls.wire.registries import ProtocolVersion
 
 __all__ = ["ladder"]
 
@@ -51,6 +64,7 @@ _COVERED = (
     DataReceived,
 )
 _KEY_LOG_NAMES = {
+    "CLIENT_RANDOM",
     "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
     "SERVER_HANDSHAKE_TRAFFIC_SECRET",
     "CLIENT_TRAFFIC_SECRET_0",
@@ -133,6 +147,10 @@ class _Ladder:
         self._inside = width - 2
         self._seen: set[str] = set()
         self._is_retried = False
+        self._is_tls12 = False
+        self._is_verified = False
+        self._steps: tuple[Step, ...] = ()
+        self._next_step = 0
 
     def title(self, title: str) -> None:
         """A heading."""
@@ -146,6 +164,9 @@ class _Ladder:
         is_traced = any(isinstance(event, MessageSent | MessageReceived | KeysDerived) for event in events)
         if not is_traced:
             self._note("No messages were traced; a configuration with trace=True has them traced")
+        else:
+            self._is_tls12 = is_tls12(events)
+            self._steps = steps_of(events)
         index = 0
         while index < len(events):
             event = events[index]
@@ -196,6 +217,27 @@ class _Ladder:
         fill = rule * (self._inside - 6 - _columns(last))
         self.lines.append(f"│{rule * 3} {last} {fill}▶│" if goes_right else f"│◀{rule * 2} {last} {fill}{rule}│")
 
+    def _begin_step(self, *names: str) -> None:
+        """Say which step begins, if one does."""
+        for number in range(self._next_step, len(self._steps)):
+            if self._steps[number].begins_with.isdisjoint(names):
+                continue
+            for skipped in range(self._next_step, number):
+                if self._steps[skipped] is VERIFICATION and self._role == "server":
+                    self._heading(skipped)
+                    self._note("the client does this by itself")
+            self._next_step = number + 1
+            self._heading(number)
+            return
+
+    def _heading(self, number: int) -> None:
+        if self.lines[-1].strip("│╷ "):
+            self._row("")
+        lines = list(_wrap(f"{number + 1}. {self._steps[number].title}", self._inside - 6))
+        for line in lines:
+            self.lines.append(f"├┄┄ {line} " + "┄" * (self._inside - 4 - _columns(line)) + "┤")
+        self._row("")
+
     def _details(self, details: Details) -> None:
         for label, text in details:
             label = _shown(label)
@@ -208,7 +250,10 @@ class _Ladder:
         name, message = event.name, event.message
         if isinstance(message, ServerHello) and message.is_retry:
             name = "HelloRetryRequest"
-        explanation = MESSAGES.get(name, "")
+        is_own = isinstance(event, MessageSent)
+        goes_right = is_own == (self._role == "client")
+        self._begin_step(name, f"{'client' if goes_right else 'server'} {name}")
+        explanation = (MESSAGES12 if self._is_tls12 else MESSAGES13).get(name, "")
         if isinstance(message, Alert):
             explanation = explain_alert(message.description)
             name = f"Alert: {message.description}"
@@ -217,10 +262,8 @@ class _Ladder:
         elif name == "ClientHello" and self._is_retried:
             explanation = RETRIED_HELLO
         times = f" ×{pieces}" if pieces > 1 else ""
-        is_own = isinstance(event, MessageSent)
         if self.lines[-1].strip("│╷ "):  # a note stands before it
             self._row("")
-        goes_right = is_own == (self._role == "client")
         self._arrow(f"{name}{times} · {_count(size)} · {event.epoch.value}", event.epoch, goes_right=goes_right)
         if name != "ApplicationData" or name not in self._seen:
             for line in _wrap(explanation, self._inside - 5):
@@ -235,8 +278,16 @@ class _Ladder:
 
     def _event(self, event: Event) -> None:
         match event:
-            case KeysDerived(name=name, use=use):
-                self._note(f"derived: {name}, which {use} (RFC 9846 7.1)")
+            case KeysDerived(name=name, use=use, fingerprint=fingerprint):
+                self._begin_step(name)
+                told = f" · fingerprint {fingerprint}" if fingerprint else ""
+                self._note(f"derived: {name} · {use} ({section_of_secret(name)}){told}")
+            case PeerVerified(verified=verified):
+                self._begin_step("PeerVerified")
+                self._note(_verified(verified, self._is_tls12))
+                self._is_verified = True
+            case SessionReceived(session=session):
+                self._note(f"this connection can be resumed for {session.lifetime} s")
             case KeysUpdated(direction=direction):
                 self._note(f"derived: the next keys for {direction} (RFC 9846 7.2)")
             case SecretLogged(line=line):
@@ -259,11 +310,17 @@ class _Ladder:
     def _complete(self, info: ConnectionInfo) -> None:
         # An anchor's names are read before anything is drawn: a certificate is parsed as it is looked at.
         verdict = _verdict(info, self._role)
+        is_tls12 = info.version == ProtocolVersion.TLS12
         parts = [info.version.text, info.cipher_suite, info.group, info.signature_scheme]
         agreed = " · ".join(str(part) for part in parts if part is not None)
+        section = "RFC 5246 7.3" if is_tls12 else "RFC 9846 2"
+        resumed = " · resumed" if info.resumed else ""
         alpn = f" · ALPN {info.alpn}" if info.alpn is not None else ""
-        self._note(f"✓ HANDSHAKE COMPLETE: {agreed}{alpn} (RFC 9846 2)", "━")
-        self._note(verdict)
+        self._note(f"✓ HANDSHAKE COMPLETE: {agreed}{alpn}{resumed} ({section})", "━")
+        if not (self._is_verified and info.verified is not None):
+            self._note(verdict)
+        if not info.resumed:
+            self._note(FORWARD_SECRECY if info.group is not None else NO_FORWARD_SECRECY)
         self._row("")
 
 
@@ -291,10 +348,20 @@ def _verdict(info: ConnectionInfo, role: Role) -> str:
         if role == "server":
             return "the client showed no certificate: who it is was not asked"
         return "the server showed no certificate"
-    verified = info.verified
-    section = "(RFC 9846 4.5.1.3)"
-    if verified is None:
-        return f"peer's certificate: accepted by the answer to a VerificationRequest {section}"
+    if info.verified is not None:
+        return _verified(info.verified, info.version == ProtocolVersion.TLS12)
+    if info.resumed:
+        return "peer's certificate: that of the session, verified when it was made"
+    section = _section(info.version == ProtocolVersion.TLS12)
+    return f"peer's certificate: accepted by the answer to a VerificationRequest {section}"
+
+
+def _section(is_tls12: bool) -> str:
+    return "(RFC 5246 7.4.2)" if is_tls12 else "(RFC 9846 4.5.1.3)"
+
+
+def _verified(verified: Verified, is_tls12: bool) -> str:
+    section = _section(is_tls12)
     if verified.anchor is None:
         return f"peer's certificate: NOT VERIFIED, accepted without any trust anchor {section}"
     name = verified.name if verified.name is not None else "(no name checked)"

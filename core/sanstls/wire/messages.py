@@ -27,9 +27,14 @@ class HandshakeMessage(Struct):
     """A handshake message; ``encode()`` gives it with its type and length (RFC 9846 4)."""
 
     msg_type: ClassVar[HandshakeType]
+    rfc_name: ClassVar[str]
+    """What the RFC calls it: the name of the class, unless that has to tell it from a namesake."""
 
-    def __init_subclass__(cls, *, msg_type: HandshakeType | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, msg_type: HandshakeType | None = None, rfc_name: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
+        cls.rfc_name = cls.__name__ if rfc_name is None else rfc_name
         if msg_type is not None:
             cls.msg_type = msg_type
 
@@ -37,7 +42,7 @@ class HandshakeMessage(Struct):
         """Type, 24-bit length and body."""
         body = self.serialise()
         if len(body) >= 1 << 24:
-            raise ValueError(f"{type(self).__name__}: {len(body)} bytes are too many for a handshake message")
+            raise ValueError(f"{self.rfc_name}: {len(body)} bytes are too many for a handshake message")
         return ((self.msg_type << 24) + len(body)).to_bytes(4, "big") + body
 
 

@@ -23,7 +23,7 @@ class HelloRequest(HandshakeMessage, msg_type=HandshakeType.hello_request):
     """RFC 5246 7.4.1.1: the server asks for a renegotiation. Never part of the transcript."""
 
 
-class Certificate12(HandshakeMessage, msg_type=HandshakeType.certificate):
+class Certificate12(HandshakeMessage, msg_type=HandshakeType.certificate, rfc_name="Certificate"):
     """RFC 5246 7.4.2: certificates (DER), leaf first; an empty list is a client that has none."""
 
     certificate_list: Annotated[tuple[bytes, ...], vector(0, 2**24 - 1, opaque(1, 2**24 - 1))]
@@ -60,7 +60,7 @@ class ServerKeyExchange(HandshakeMessage, msg_type=HandshakeType.server_key_exch
     signature: Annotated[bytes, opaque(0, 2**16 - 1)]
 
 
-class CertificateRequest12(HandshakeMessage, msg_type=HandshakeType.certificate_request):
+class CertificateRequest12(HandshakeMessage, msg_type=HandshakeType.certificate_request, rfc_name="CertificateRequest"):
     """RFC 5246 7.4.4; authorities are distinguished names (DER), and none means any."""
 
     certificate_types: Annotated[tuple[ClientCertificateType, ...], vector(1, 2**8 - 1)]
@@ -72,19 +72,21 @@ class ServerHelloDone(HandshakeMessage, msg_type=HandshakeType.server_hello_done
     """RFC 5246 7.4.5."""
 
 
-class ClientKeyExchangeECDHE(HandshakeMessage, msg_type=HandshakeType.client_key_exchange):
+class ClientKeyExchangeECDHE(
+    HandshakeMessage, msg_type=HandshakeType.client_key_exchange, rfc_name="ClientKeyExchange"
+):
     """RFC 8422 5.7: the client's ECPoint, where the cipher suite says ECDHE."""
 
     ecdh_Yc: Annotated[bytes, opaque(1, 2**8 - 1)]
 
 
-class ClientKeyExchangeRSA(HandshakeMessage, msg_type=HandshakeType.client_key_exchange):
+class ClientKeyExchangeRSA(HandshakeMessage, msg_type=HandshakeType.client_key_exchange, rfc_name="ClientKeyExchange"):
     """RFC 5246 7.4.7.1: the encrypted premaster secret, where the cipher suite says RSA."""
 
     encrypted_pre_master_secret: Annotated[bytes, opaque(0, 2**16 - 1)]
 
 
-class NewSessionTicket12(HandshakeMessage, msg_type=HandshakeType.new_session_ticket):
+class NewSessionTicket12(HandshakeMessage, msg_type=HandshakeType.new_session_ticket, rfc_name="NewSessionTicket"):
     """RFC 5077 3.3; ``ticket_lifetime_hint`` in seconds, 0 if unsaid; an empty ticket is none after all."""
 
     ticket_lifetime_hint: Annotated[int, uint32]
