@@ -55,7 +55,7 @@ class PeerMisbehaviour(Enum):
         "RFC 9846 5",
         "a change_cipher_spec that is wrong or not allowed here",
     )
-    EMPTY_HANDSHAKE_RECORD = (Alert.unexpected_message, "RFC 9846 5.4", "a handshake record without content")
+    EMPTY_RECORD = (Alert.unexpected_message, "RFC 9846 5.4", "a record without content where only data may be empty")
     INTERLEAVED_RECORD = (
         Alert.unexpected_message,
         "RFC 9846 5.1",

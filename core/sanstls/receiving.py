@@ -261,6 +261,8 @@ class ReceivingHalf:
         In TLS 1.2 a warning is none (RFC 5246 7.2), nor is the one that a server may
         send about the name (RFC 6066 3) before the version is known.
         """
+        if not content:
+            raise PeerMisbehaviour.EMPTY_RECORD("an alert")
         if len(content) != 2:
             raise PeerMisbehaviour.MALFORMED_ALERT(f"{len(content)} bytes")
         alert = Alert.parse(content)

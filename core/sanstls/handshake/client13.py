@@ -159,8 +159,9 @@ def _install_handshake_keys(
     up_to_server_hello = hs.transcript_hash()
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
     server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
-    hs.records.set_read_secret(Epoch.handshake, suite, server_secret)
+    # The sending keys come first, so that an alert about what must not be between the keys is protected.
     hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
+    hs.records.set_read_secret(Epoch.handshake, suite, server_secret)
     hs.key_shares = {}
     return group, client_secret, server_secret
 

@@ -111,6 +111,8 @@ def check_server_hello(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     """RFC 9846 4.2.3: what holds for a ServerHello and a HelloRetryRequest alike. Gives the suite."""
     if check_selected_version(hs.config, server_hello) is not _TLS13:  # only the first answer may choose TLS 1.2
         raise PeerMisbehaviour.UNOFFERED_VERSION("TLS 1.2 after a HelloRetryRequest")
+    if server_hello.legacy_version != _TLS12:
+        raise PeerMisbehaviour.WRONG_LEGACY_VERSION(server_hello.legacy_version.text)
     for extension_type in server_hello.extensions.types:
         if extension_type not in hello.extensions and not (
             server_hello.is_retry and extension_type == ExtensionType.cookie
@@ -222,14 +224,7 @@ def check_client_hello(hello: ClientHello) -> None:
         raise PeerMisbehaviour.WRONG_LEGACY_VERSION(hello.legacy_version.text)
     if hello.legacy_compression_methods != _NULL_COMPRESSION:
         raise PeerMisbehaviour.COMPRESSION_OFFERED()
-    psks = extensions.get(OfferedPsks)
-    if psks is not None:
-        if extensions.types[-1] != ExtensionType.pre_shared_key:
-            raise PeerMisbehaviour.PSK_NOT_LAST()
-        if ExtensionType.psk_key_exchange_modes not in extensions:
-            raise PeerMisbehaviour.PSK_WITHOUT_MODES()
-        if len(psks.identities) != len(psks.binders):
-            raise PeerMisbehaviour.BINDERS_DO_NOT_MATCH()
+    _check_psks(extensions)
     # Pre-shared keys are not used here, so that all three are needed even beside a pre_shared_key.
     for needed in (ExtensionType.signature_algorithms, ExtensionType.supported_groups, ExtensionType.key_share):
         if needed not in extensions:
@@ -245,6 +240,19 @@ def check_client_hello(hello: ClientHello) -> None:
         if entry.group not in groups.named_group_list:
             raise PeerMisbehaviour.UNOFFERED_GROUP(str(entry.group))
         seen.add(entry.group)
+
+
+def _check_psks(extensions: Extensions) -> None:
+    """RFC 9846 4.3.9 and 4.3.11."""
+    psks = extensions.get(OfferedPsks)
+    if psks is None:
+        return
+    if extensions.types[-1] != ExtensionType.pre_shared_key:
+        raise PeerMisbehaviour.PSK_NOT_LAST()
+    if ExtensionType.psk_key_exchange_modes not in extensions:
+        raise PeerMisbehaviour.PSK_WITHOUT_MODES()
+    if len(psks.identities) != len(psks.binders):
+        raise PeerMisbehaviour.BINDERS_DO_NOT_MATCH()
 
 
 def requested_server_name(hello: ClientHello) -> str | None:
@@ -362,6 +370,7 @@ def check_retried_hello(first: ClientHello, second: ClientHello, group: NamedGro
         raise PeerMisbehaviour.RETRIED_HELLO_CHANGED("extensions")
     if ExtensionType.early_data in second.extensions:
         raise PeerMisbehaviour.RETRIED_HELLO_CHANGED("early_data")
+    _check_psks(second.extensions)
     shares = second.extensions.get(KeyShareClientHello)
     if shares is None or [entry.group for entry in shares.client_shares] != [group]:
         raise PeerMisbehaviour.RETRY_NOT_HEEDED(str(group))

@@ -67,8 +67,9 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     up_to_server_hello = hs.transcript_hash()
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
     server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
-    hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
+    # The sending keys come first, so that an alert about what must not be between the keys can be read.
     hs.records.set_write_secret(Epoch.handshake, suite, server_secret)
+    hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
 
     # Server parameters (4.4) and authentication (4.5)
     is_name_used = server_name is not None and credential.matches(server_name)

@@ -42,7 +42,7 @@ class MessageReader:
     def feed(self, content: bytes) -> None:
         """Take the content of one handshake record."""
         if not content:
-            raise PeerMisbehaviour.EMPTY_HANDSHAKE_RECORD()
+            raise PeerMisbehaviour.EMPTY_RECORD("a handshake message")
         data = content
         if self._parts:
             self._parts.append(content)

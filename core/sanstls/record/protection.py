@@ -12,6 +12,8 @@ LEFT_FOR_KEY_UPDATE = 1
 
 _JOIN_BELOW = 2048
 """Below this many bytes, joining header and ciphertext costs less than handling two buffers."""
+_CCS = 20
+_SHORTEST = 23  # a header, a byte of content, its type, and the longest tag
 _LONGEST = MAX_CIPHERTEXT + 5
 
 
@@ -62,13 +64,13 @@ class Opener:
         self.sequence_number = 0
 
     def open_data(self, record: bytes) -> bytes | None:
-        """The content of ``record``, if it is exactly one record of application data without padding.
+        """The content of ``record``, if it is exactly one record of application data, not empty, without padding.
 
         Otherwise ``None``, and nothing has changed: :meth:`open` will tell. The usual
         case of an open connection, without the bookkeeping of the others.
         """
         size = len(record)
-        if size < 22 or record[0] != 23 or record[3] << 8 | record[4] != size - 5 or size > _LONGEST:
+        if size < _SHORTEST or record[0] != 23 or record[3] << 8 | record[4] != size - 5 or size > _LONGEST:
             return None
         try:
             inner = self._decrypt(
@@ -90,10 +92,12 @@ class Opener:
         except InvalidTag:
             raise PeerMisbehaviour.BAD_RECORD_MAC(f"record {self.sequence_number} of its epoch") from None
         self.sequence_number += 1
+        if len(inner) > MAX_PLAINTEXT + 1:  # padding counts
+            raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(inner) - 1} bytes of plaintext")
         if not inner or not inner[-1]:
             inner = inner.rstrip(b"\0")  # padding (RFC 9846 5.4)
             if not inner:
                 raise PeerMisbehaviour.NO_CONTENT_TYPE()
-        if len(inner) > MAX_PLAINTEXT + 1:
-            raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(inner) - 1} bytes of plaintext")
+        if inner[-1] == _CCS:  # RFC 9846 5: it comes unprotected, or not at all
+            raise PeerMisbehaviour.BAD_CHANGE_CIPHER_SPEC("under protection")
         return inner[-1], inner[:-1]
