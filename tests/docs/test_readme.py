@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 ADDRESS = '"example.com", 443'
+BINDING = '"www.example.com", 443'
 TIMEOUT = 20.0
 RESPONSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nIt works."
 
@@ -46,8 +47,10 @@ class Server(threading.Thread):
                 sock.sendall(connection.data_to_send())
 
 
-def test_there_is_one_client() -> None:
-    assert [ADDRESS in block for block in BLOCKS] == [True]
+def test_there_are_two_clients() -> None:
+    """One in a loop of one's own, on the first screen, and one with the blocking binding."""
+    assert [ADDRESS in block for block in BLOCKS] == [True, False]
+    assert [BINDING in block for block in BLOCKS] == [False, True]
     assert len(BLOCKS[0].splitlines()) <= 20
 
 
@@ -68,6 +71,22 @@ def test_the_client_works(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     client = namespace["conn"]
     assert isinstance(client, sanstls.ClientConnection)
     assert client.state is sanstls.ConnectionState.CLOSED
+
+
+def test_the_client_with_the_binding_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pki = make_pki("localhost")
+    root = tmp_path / "root.pem"
+    root.write_bytes(pki.root)
+    monkeypatch.setenv("SSL_CERT_FILE", str(root))
+    server = Server(sanstls.ServerConfig(credentials=(sanstls.Credential.from_pem(pki.chain, pki.key),)))
+    server.start()
+    exec(BLOCKS[1].replace(BINDING, f'"localhost", {server.port}'), {})  # noqa: S102 - our own README
+    server.join(TIMEOUT)
+    assert not server.is_alive()
+    assert capsys.readouterr().out == RESPONSE.decode() + "\n"
+    assert server.request == b"GET / HTTP/1.0\r\nHost: www.example.com\r\n\r\n"
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
