@@ -13,7 +13,6 @@ from memory import NAME, failures, is_complete, sealed, shuttle, the_failure
 from sanstls import (
     AlertDescription,
     CertificateError,
-    CertificateReceived,
     ConnectionState,
     Credential,
     CredentialRequest,
@@ -107,16 +106,6 @@ def test_an_answer_of_a_wrong_type_leaves_it_waiting(value: Any) -> None:
     assert server.state is ConnectionState.OPEN
 
 
-def test_an_answer_that_the_server_could_not_verify() -> None:
-    """Nothing is sent of it: the handshake ends here."""
-    (client, server), request = asked(REQUIRED | {"signature_schemes": (S.ecdsa_secp256r1_sha256,)})
-    error = the_failure(client.answer(request, credential12("ed448", name="client.test")))
-    assert "ecdsa_secp256r1_sha256" in str(error)
-    events = server.receive_data(client.data_to_send())
-    assert the_failure(events).description is error.alert
-    assert not any(isinstance(event, CertificateReceived) for event in events)
-
-
 def test_rejected() -> None:
     for given in (None, CertificateError("none at hand", alert=Alert.access_denied)):
         (client, server), request = asked()
@@ -147,6 +136,23 @@ def test_a_signature_by_a_wrong_key() -> None:
     error = the_failure(server.receive_data(client.data_to_send()))
     assert error.kind is PeerMisbehaviour.WRONG_SIGNATURE
     assert the_failure(client.receive_data(server.data_to_send())).description is Alert.decrypt_error
+
+
+def test_a_credential_that_the_server_can_not_verify() -> None:
+    """The caller's mistake: the request still waits, for another one or none."""
+    own = credential12("ed25519", name="client.test")
+    client, server = pair13(
+        client={"defer": frozenset({CredentialRequest})},
+        server=REQUIRED | {"signature_schemes": (SignatureScheme.ecdsa_secp256r1_sha256,)},
+    )
+    server.receive_data(client.data_to_send())
+    request = the_request(client.receive_data(server.data_to_send()))
+    with pytest.raises(LocalError, match="accepts ecdsa_secp256r1_sha256"):
+        client.answer(request, own)
+    assert client.state is ConnectionState.WAITING
+    client.answer(request, OWN)
+    server.receive_data(client.data_to_send())
+    assert server.info.peer_chain == OWN.chain
 
 
 @pytest.mark.parametrize("kind", [CredentialRequest, SignatureRequest])
