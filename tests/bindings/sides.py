@@ -207,6 +207,7 @@ def connect_to(server: Server, config: ClientConfig | None = None, **settings: A
 # Data ---------------------------------------------------------------------------------------------------------------
 
 
+@cache
 def pattern(size: int, seed: int = 0) -> bytes:
     """Bytes of which no two places look alike."""
     return b"".join((seed + i).to_bytes(8, "big") for i in range(0, size, 8))[:size]

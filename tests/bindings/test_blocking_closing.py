@@ -319,7 +319,7 @@ def test_a_transport_that_breaks_while_we_write() -> None:
         reset(plain_of(server))
         for _ in range(2):
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
-                client.sendall(pattern(8 * MEGABYTE))
+                client.sendall(pattern(2 * MEGABYTE))
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             client.shutdown(socket.SHUT_WR)
 
@@ -331,7 +331,7 @@ def test_a_writer_is_told_why_the_peer_takes_no_more() -> None:
         server.abort(AlertDescription.decode_error)
         server.close()
         with pytest.raises(AlertReceivedError, match="decode_error") as raised:
-            client.sendall(pattern(8 * MEGABYTE))
+            client.sendall(pattern(2 * MEGABYTE))
         assert isinstance(raised.value.__cause__, OSError)
         assert client.recv(100) == b"before it"
         with pytest.raises(AlertReceivedError, match="decode_error"):
@@ -412,7 +412,7 @@ def test_close_does_not_wait_for_a_peer_that_does_not_read() -> None:
     with connected(buffer=20_000) as (client, server):
         client.settimeout(0)
         with pytest.raises(BlockingIOError):
-            client.sendall(pattern(8 * MEGABYTE))
+            client.sendall(pattern(2 * MEGABYTE))
         client.settimeout(None)
         client.close()
         with pytest.raises((UnexpectedEOF, PeerError, ConnectionError)):

@@ -280,7 +280,7 @@ def fill(tls: TLSSocket, data: bytes) -> int:
 
 @pytest.mark.parametrize("timeout", [0, SHORT])
 def test_a_send_that_timed_out_has_taken_nothing(timeout: float) -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         client.settimeout(timeout)
         sent = fill(client, data)
@@ -296,7 +296,7 @@ def test_a_send_that_timed_out_has_taken_nothing(timeout: float) -> None:
 
 @pytest.mark.parametrize("timeout", [0, SHORT])
 def test_a_sendall_that_timed_out_leaves_a_connection_that_works(timeout: float) -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         client.settimeout(timeout)
         with pytest.raises(BlockingIOError if timeout == 0 else TimeoutError):
@@ -311,7 +311,7 @@ def test_a_sendall_that_timed_out_leaves_a_connection_that_works(timeout: float)
 
 
 def test_what_was_taken_goes_out_while_we_receive() -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         client.settimeout(0)
         sent = fill(client, data)
@@ -325,7 +325,7 @@ def test_what_was_taken_goes_out_while_we_receive() -> None:
 
 
 def test_what_was_taken_goes_out_before_a_close_notify() -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         client.settimeout(SHORT)
         sent = fill(client, data)

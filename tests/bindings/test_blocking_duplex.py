@@ -109,7 +109,7 @@ def test_an_answer_to_a_key_update_is_sent_by_who_reads(timeout: float | None) -
 
 @each_timeout
 def test_a_writer_that_is_stuck_does_not_stop_the_reader(timeout: float | None) -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         client.settimeout(timeout)
         writer = Task(lambda: client.sendall(data))
@@ -173,7 +173,7 @@ def test_a_second_reader_waits_no_longer_than_its_timeout() -> None:
 
 
 def test_a_second_writer_waits_no_longer_than_its_timeout() -> None:
-    data = pattern(8 * MEGABYTE)
+    data = pattern(2 * MEGABYTE)
     with connected(buffer=20_000) as (client, server):
         first = Task(lambda: client.sendall(data))
         eventually(lambda: is_stuck(client))
@@ -262,7 +262,7 @@ def test_close_wakes_a_reader(read: Callable[[TLSSocket], object], tcp: bool, ti
 def test_close_wakes_a_writer(timeout: float | None) -> None:
     with connected(buffer=20_000) as (client, server):
         client.settimeout(timeout)
-        writer = Task(lambda: client.sendall(pattern(8 * MEGABYTE)))
+        writer = Task(lambda: client.sendall(pattern(2 * MEGABYTE)))
         eventually(lambda: is_stuck(client))
         client.close()
         assert isinstance(writer.error, OSError)
