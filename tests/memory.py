@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import trustme
 from cryptography import x509
@@ -18,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-import sanstls.connection
 from sanstls import (
     AlertDescription,
     ClientConfig,
@@ -33,7 +31,6 @@ from sanstls import (
     ServerConnection,
     TrustStore,
 )
-from sanstls.record.layer import RecordLayer
 
 NAME = "example.com"
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -235,26 +232,6 @@ def the_failure(events: Iterable[Event]) -> Any:
 
 
 # Hostile peers ----------------------------------------------------------------------------------------------------
-
-Edit = Callable[[bytes], Iterable[bytes]]
-
-
-class EditedRecords(RecordLayer):
-    """A record layer that lets a test change the handshake messages on their way out."""
-
-    def __init__(self, edit: Edit) -> None:
-        super().__init__()
-        self.edit = edit
-
-    def send_message(self, message: bytes) -> None:
-        for edited in self.edit(message):
-            super().send_message(edited)
-
-
-def with_edits(make: Callable[[], Connection], edit: Edit) -> Any:
-    """A connection whose outgoing handshake messages go through ``edit``."""
-    with patch.object(sanstls.connection, "RecordLayer", lambda: EditedRecords(edit)):
-        return make()
 
 
 def message(msg_type: int, body: bytes) -> bytes:

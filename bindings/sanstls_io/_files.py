@@ -15,6 +15,8 @@ class Stream(Protocol):
 
     def send(self, data: bytes | memoryview) -> int: ...
 
+    def file_opened(self) -> None: ...
+
     def file_closed(self) -> None: ...
 
 
@@ -46,6 +48,8 @@ class _RawFile(io.RawIOBase):
         self._tls = sock
         self._can_read = can_read
         self._can_write = can_write
+        self._is_timed_out = False
+        sock.file_opened()
 
     def readable(self) -> bool:
         return self._can_read
@@ -57,9 +61,21 @@ class _RawFile(io.RawIOBase):
         return self._tls.fileno()
 
     def readinto(self, buffer: Any) -> int:
-        return self._tls.recv_into(memoryview(buffer))
+        self._checkClosed()
+        if not self._can_read:
+            raise io.UnsupportedOperation("the file is not open for reading")
+        if self._is_timed_out:
+            raise OSError("a read timed out, and what the buffer had by then is lost")
+        try:
+            return self._tls.recv_into(memoryview(buffer))
+        except TimeoutError:
+            self._is_timed_out = True
+            raise
 
     def write(self, data: Any) -> int:
+        self._checkClosed()
+        if not self._can_write:
+            raise io.UnsupportedOperation("the file is not open for writing")
         return self._tls.send(data)
 
     def close(self) -> None:

@@ -105,18 +105,18 @@ class Pump:
 
     def answer(self, request: Request[Any], value: object) -> None:
         """Answer ``request``. ``LocalError`` if ``value`` is no answer to it; it still waits then."""
-        try:
-            events = self.connection.answer(request, value)
-        except BaseException:
-            self._take(self.connection.receive_data(b""))
-            raise
-        self._go_on_from(request, events)
+        self._go_on_from(request, lambda: self.connection.answer(request, value))
 
     def reject(self, request: Request[Any], error: TLSError) -> None:
         """Refuse ``request``: the connection fails with ``error``."""
-        self._go_on_from(request, self.connection.reject(request, error))
+        self._go_on_from(request, lambda: self.connection.reject(request, error))
 
-    def _go_on_from(self, request: Request[Any], events: list[Event]) -> None:
+    def _go_on_from(self, request: Request[Any], step: Callable[[], list[Event]]) -> None:
+        try:
+            events = step()
+        except BaseException:
+            self._take(self.connection.receive_data(b""))
+            raise
         if self.request is request:
             self.request = None
         self._take(events)

@@ -58,7 +58,12 @@ class Server:
         self._woken.setblocking(False)
         listener.setblocking(False)
         self._thread = threading.Thread(target=self._accept_all, name=f"TLS server at {self._address}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._waker.close()
+            self._woken.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Server at {self._address}: {len(self._open)} connections>"

@@ -10,6 +10,7 @@ each other; ``_state`` guards the connection, and is never held while something 
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import threading
@@ -31,6 +32,8 @@ __all__ = ["Answers", "TLSSocket"]
 Answers = Callable[[Request[Any]], object]
 """Finds the answer to a request; raises a ``TLSError`` to reject it."""
 
+_AT_ONCE = -math.inf
+"""The deadline of a call that does not wait."""
 _READ_SIZE = 1 << 17
 """How many bytes are read at once."""
 _SEND_SIZE = 1 << 17
@@ -76,8 +79,9 @@ class TLSSocket:
         answers: Answers | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        key_log = keylog.from_environment()
-        self._pump = Pump(connection, on_event=on_event, write_key_log=key_log.write if key_log else None)
+        # The file is not touched before there is something to write: most connections log nothing.
+        write_key_log = keylog.append if keylog.is_wanted() else None
+        self._pump = Pump(connection, on_event=on_event, write_key_log=write_key_log)
         self._answers = answers
         self._timeout = sock.gettimeout()
         sock.setblocking(bool(_NO_WAIT))
@@ -91,6 +95,7 @@ class TLSSocket:
         self._is_more_expected = False
         self._broken: OSError | None = None  # why nothing can be sent any more
         self._is_shut_for_reading = False
+        self._is_closed = False
         self._files = 0
         self._is_to_close = False
 
@@ -188,12 +193,12 @@ class TLSSocket:
         self._acquire(self._reading, deadline)
         try:
             while size:
+                if self._is_shut_for_reading:
+                    break
                 with self._state:
                     data = self._pump.receive(size)
                 if data is not None:
                     return data
-                if self._is_shut_for_reading:
-                    break
                 self._go_on(deadline)
             return b""
         finally:
@@ -211,12 +216,12 @@ class TLSSocket:
         self._acquire(self._reading, deadline)
         try:
             while view:
+                if self._is_shut_for_reading:
+                    break
                 with self._state:
                     count = self._pump.receive_into(view)
                 if count is not None:
                     return count
-                if self._is_shut_for_reading:
-                    break
                 self._go_on(deadline)
             return 0
         finally:
@@ -229,9 +234,13 @@ class TLSSocket:
             self._answer(request)
             return
         data = self._read(deadline)
-        if not data and self._is_shut_for_reading:
-            return
-        self._feed(data)
+        if self._is_closed:
+            # What was read may have a gap, and an end that comes from this side tells nothing about the peer.
+            raise OSError(errno.EBADF, "the socket was closed meanwhile")
+        if data or not self._is_shut_for_reading:
+            self._feed(data)
+        elif not self._pump.is_complete:
+            raise LocalError("the socket was shut for reading: the handshake can't go on")
 
     def _read(self, deadline: float | None) -> bytes:
         sock = self._socket
@@ -420,7 +429,10 @@ class TLSSocket:
         if how not in (socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR):
             raise ValueError("how must be SHUT_RD, SHUT_WR or SHUT_RDWR")
         if how != socket.SHUT_RD:
-            self._close_sending(self._deadline())
+            deadline = self._deadline()
+            if how == socket.SHUT_WR:
+                self._handshake(deadline)
+            self._close_sending(deadline)
         if how != socket.SHUT_WR:
             self._is_shut_for_reading = True
             self._socket.shutdown(how)
@@ -452,6 +464,8 @@ class TLSSocket:
         return sock, self.connection.trailing_data
 
     def _is_ended(self) -> bool:
+        if self._is_shut_for_reading:
+            raise LocalError("the socket was shut for reading: the peer's close_notify can't be waited for")
         with self._state:
             if self._pump.available:
                 raise LocalError('there is data to receive: unwrap when recv() has given b""')
@@ -474,6 +488,7 @@ class TLSSocket:
         sock = self._sock
         if sock is None or sock.fileno() < 0:
             return
+        self._is_closed = True
         with self._state:
             self.connection.close()
         self._flush()
@@ -498,9 +513,11 @@ class TLSSocket:
         newline: str | None = None,
     ) -> Any:
         """A file object on the connection, as ``socket.makefile`` makes it (``http.client`` and others need it)."""
-        file = open_file(self, mode, buffering, encoding, errors, newline)
+        return open_file(self, mode, buffering, encoding, errors, newline)
+
+    def file_opened(self) -> None:
+        """For the files of :meth:`makefile`: there is one more."""
         self._files += 1
-        return file
 
     def file_closed(self) -> None:
         """For the files of :meth:`makefile`: one of them was closed."""
@@ -517,16 +534,19 @@ class TLSSocket:
         return self._sock
 
     def _deadline(self) -> float | None:
-        return None if self._timeout is None else time.monotonic() + self._timeout
+        if self._timeout is None:
+            return None
+        return time.monotonic() + self._timeout if self._timeout else _AT_ONCE
 
     def _wait(self, sock: socket.socket, deadline: float | None, *, read: bool = False, write: bool = False) -> None:
         seconds = None if deadline is None else max(deadline - time.monotonic(), 0)
         if not wait_for(sock, read=read, write=write, seconds=seconds):
-            self._give_up()
+            self._give_up(deadline)
 
     def _acquire(self, lock: threading.Lock, deadline: float | None) -> None:
-        if not lock.acquire(timeout=-1 if deadline is None else max(deadline - time.monotonic(), 0)):
-            self._give_up()
+        seconds = -1 if deadline is None else min(max(deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+        if not lock.acquire(timeout=seconds):
+            self._give_up(deadline)
 
     @contextlib.contextmanager
     def _held_for_writing(self, deadline: float | None) -> Iterator[None]:
@@ -536,7 +556,7 @@ class TLSSocket:
         finally:
             self._release_writing()
 
-    def _give_up(self) -> None:
-        if self._timeout == 0:
+    def _give_up(self, deadline: float | None) -> None:
+        if deadline == _AT_ONCE:
             raise BlockingIOError(errno.EAGAIN, "the call would have to wait")
         raise TimeoutError("timed out" if self._pump.is_complete else "timed out during the handshake")

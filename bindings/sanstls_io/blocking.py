@@ -74,8 +74,9 @@ def _connect(host: str, port: int, deadline: float | None) -> socket.socket:
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     errors: list[OSError] = []
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(family, kind, protocol)
             if deadline is not None:
                 share = (deadline - time.monotonic()) / (len(addresses) - index)
                 if share <= 0:
@@ -88,9 +89,11 @@ def _connect(host: str, port: int, deadline: float | None) -> socket.socket:
         except OSError as error:
             error.add_note(f"connecting to {host}: {address[0]} port {port}")
             errors.append(error)
-            sock.close()
+            if sock is not None:
+                sock.close()
         except BaseException:
-            sock.close()
+            if sock is not None:
+                sock.close()
             raise
         else:
             return sock

@@ -7,7 +7,7 @@ The secrets come from connections whose configuration has ``key_log=True``, as
 import os
 import sys
 
-__all__ = ["KeyLogFile", "from_environment"]
+__all__ = ["KeyLogFile", "append", "from_environment", "is_wanted"]
 
 VARIABLE = "SSLKEYLOGFILE"
 
@@ -50,5 +50,21 @@ class KeyLogFile:
 
 def from_environment() -> KeyLogFile | None:
     """The file that ``SSLKEYLOGFILE`` names. ``None`` without it, and where Python ignores its environment (``-E``)."""
-    path = os.environ.get(VARIABLE)
-    return KeyLogFile(path) if path and not sys.flags.ignore_environment else None
+    path = _named_by_environment()
+    return KeyLogFile(path) if path else None
+
+
+def is_wanted() -> bool:
+    """Whether :func:`from_environment` would give a file. Nothing is made or opened."""
+    return bool(_named_by_environment())
+
+
+def append(line: str) -> None:
+    """Append a line to the file that ``SSLKEYLOGFILE`` names, if it names one."""
+    log = from_environment()
+    if log is not None:
+        log.write(line)
+
+
+def _named_by_environment() -> str | None:
+    return None if sys.flags.ignore_environment else os.environ.get(VARIABLE)

@@ -46,6 +46,7 @@ from sanstls.wire.registries import (
     NamedGroup,
     ProtocolVersion,
     PskKeyExchangeMode,
+    Registry,
     SignatureScheme,
 )
 
@@ -105,6 +106,8 @@ _DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
 )
 _MAX_TOLD_AUTHORITIES = 32
 _MAX_TICKETS_AT_ONCE = 8
+_MAX_ALPN = 2**14
+"""For all names together: far more than anybody has, and a ClientHello has to stay one."""
 _VERSIONS = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
 
 Clock = Callable[[], float]
@@ -118,7 +121,7 @@ def _check_choice(name: str, chosen: tuple[Any, ...], allowed: Collection[Any]) 
     if not chosen:
         raise LocalError(f"{name} must not be empty")
     for value in chosen:
-        if value not in allowed:
+        if value not in allowed or not isinstance(value, Registry):
             raise LocalError(f"{name}: {value} can't be used here; what can: {', '.join(map(str, allowed))}")
     if len(set(chosen)) != len(chosen):
         raise LocalError(f"{name} has a value twice")
@@ -167,9 +170,11 @@ class _Config:
         _check_choice("signature_schemes", self.signature_schemes, SCHEMES12)
         if not _is_tuple_of(self.alpn, str):
             raise LocalError('alpn must be a tuple of str, for example ("h2", "http/1.1")')
-        names = tuple([name.encode() for name in self.alpn])
+        names = tuple([name.encode("utf-8", "replace") for name in self.alpn])
         if any(not 1 <= len(name) <= 255 for name in names) or len(set(names)) != len(names):
             raise LocalError("alpn: each name has 1 to 255 bytes and stands there once")
+        if tuple([name.decode() for name in names]) != self.alpn or sum(map(len, names)) + len(names) > _MAX_ALPN:
+            raise LocalError(f"alpn: the names must be text, and all of them fit into {_MAX_ALPN} bytes")
         if not _is_subset(self.defer, _DEFERRABLE):
             allowed = ", ".join(sorted(kind.__name__ for kind in _DEFERRABLE))
             raise LocalError(f"defer must be a frozenset of request types out of {allowed}")
@@ -246,7 +251,7 @@ class ClientConfig(_Config):
     def __post_init__(self) -> None:
         # Not super(): the class that slots=True makes is another than the one super() would look for.
         _Config.__post_init__(self)
-        if not callable(getattr(self.verify, "verify", None)):
+        if not _is_verifier(self.verify):
             raise LocalError("verify must be a verifier: WebPKI(store), PrivatePKI(store), DangerouslyAcceptAny(), …")
         object.__setattr__(self, "credentials", _check_credentials(self.credentials))
         shares = self.key_shares
@@ -331,7 +336,7 @@ class ServerConfig(_Config):
         credentials = _check_credentials(self.credentials)
         if not credentials:
             raise LocalError("credentials must be a sequence of at least one Credential")
-        if self.verify is not None and not callable(getattr(self.verify, "verify", None)):
+        if self.verify is not None and not _is_verifier(self.verify):
             raise LocalError("verify must be a verifier: PrivatePKI(store), WebPKI(store), …, or None")
         if self.client_auth not in ("required", "optional"):
             raise LocalError('client_auth must be "required" or "optional"; without verify no client is asked')
@@ -354,8 +359,15 @@ class ServerConfig(_Config):
         object.__setattr__(self, "client_authorities", tuple(dict.fromkeys(subjects)))
 
 
+def _is_verifier(value: object) -> bool:
+    return not isinstance(value, type) and callable(getattr(value, "verify", None))
+
+
 def _check_credentials(credentials: Sequence[Credential]) -> tuple[Credential, ...]:
-    checked = tuple(credentials)
+    try:
+        checked = tuple(credentials)
+    except TypeError:
+        raise LocalError("credentials must be a sequence of Credential") from None
     if not all(isinstance(credential, Credential) for credential in checked):
         raise LocalError("credentials must be a sequence of Credential")
     return checked

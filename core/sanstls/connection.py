@@ -269,6 +269,7 @@ class ClientConnection(_Connection):
         hs = ClientHandshake(config, self._server_name, self._records, self._events, self._session)
         self._session = None
         self._flow = client_handshake(hs)
+        self._ccs_allowed = True
         self._resume(self._flow.send, None)
         self._writer.flush_messages()
 
@@ -291,7 +292,6 @@ class ServerConnection(_Connection):
         hs = ServerHandshake(config, self._records, self._events)
         self._flow = server_handshake(hs)
         self._resume(self._flow.send, None)
-        self._ccs_allowed = False  # not before the ClientHello (RFC 9846 5)
 
     def send_session_ticket(self) -> None:
         """Send a ticket of TLS 1.3 now, or one more. ``LocalError`` if the connection is not open for that."""

@@ -4,7 +4,8 @@ Events are immutable values. Those derived from :class:`Request` stop the
 handshake until ``connection.answer(request, value)``; the others are notices.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from sanstls.crypto.signatures import PublicKey
@@ -282,11 +283,18 @@ class CredentialRequest(Request[Credential | None]):
 
     authorities: tuple[bytes, ...]
     signature_schemes: tuple[SignatureScheme, ...]
+    is_usable: Callable[[Credential], bool] = field(default=lambda _: True, repr=False)
+    """Whether the server can verify a signature by this credential's key."""
 
     def check(self, value: object) -> None:
         """See :meth:`Request.check`."""
-        if value is not None and not isinstance(value, Credential):
+        if value is None:
+            return
+        if not isinstance(value, Credential):
             raise LocalError("a CredentialRequest is answered with a Credential, or with None for none")
+        if not self.is_usable(value):
+            accepted = ", ".join(map(str, self.signature_schemes[:12]))
+            raise LocalError(f"{value!r} can't be used with this server, which accepts {accepted}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ from sanstls.record.layer import Epoch, RecordLayer
 from sanstls.record.limits import MAX_EMPTY_RECORDS, MAX_KEPT_WHILE_WAITING, MAX_KEY_UPDATES, MAX_WARNING_ALERTS
 from sanstls.wire.codec import Struct, WireError
 from sanstls.wire.extensions import DuplicateExtension, MisplacedExtension
-from sanstls.wire.messages import Alert, HandshakeMessage, KeyUpdate
+from sanstls.wire.messages import Alert, Finished, HandshakeMessage, KeyUpdate
 from sanstls.wire.registries import AlertDescription, AlertLevel, ContentType, HandshakeType
 
 __all__ = ["Buffer", "ReceivingHalf"]
@@ -277,7 +277,9 @@ class ReceivingHalf:
             return
         self._events.append(AlertReceived(alert.level, alert.description))
         is_warning = alert.level == AlertLevel.warning and alert.description != AlertDescription.close_notify
-        may_warn = self._records.is_tls12 or alert.description == AlertDescription.unrecognized_name
+        is_open = self._records.read_epoch is Epoch.plaintext  # as to the version, and what is not TLS 1.3
+        is_about_name = alert.description == AlertDescription.unrecognized_name and is_open
+        may_warn = self._records.is_tls12 or is_about_name
         if alert.description == AlertDescription.user_canceled or (is_warning and may_warn):
             self._warnings += 1
             if self._warnings > MAX_WARNING_ALERTS:
@@ -315,6 +317,8 @@ class ReceivingHalf:
                 self._trace_received(name, ContentType.handshake, len(raw), message)
             if self._flow is not None:
                 self._empty_records = 0
+                # RFC 9846 5: between the first ClientHello and the peer's Finished.
+                self._ccs_allowed = not isinstance(message, Finished)
                 self._resume(self._flow.send, (message, raw))
             else:
                 self._receive_post_handshake(message)
@@ -347,7 +351,6 @@ class ReceivingHalf:
             self._events.append(waits_for)
         elif isinstance(waits_for, tuple):
             self._waits_for = waits_for
-            self._ccs_allowed = True
         else:
             self._waits_for = ()
             self._waits_for_ccs = True

@@ -33,7 +33,7 @@ from memory import (
     shuttle,
     the_failure,
 )
-from sanstls import AlertReceivedError, ClientConnection, ConnectionState, ServerConnection, UnexpectedEOF
+from sanstls import AlertReceivedError, ClientConnection, ConnectionState, Request, ServerConnection, UnexpectedEOF
 from sanstls.record.layer import RecordLayer
 from sanstls.wire.extensions import HELLO_RETRY_REQUEST_RANDOM, Extension
 from sanstls.wire.messages import ClientHello, HandshakeMessage, ServerHello
@@ -63,6 +63,13 @@ def open_pair13(seed: object = 0, **settings: Any) -> Pair:
     shuttle(client, server)
     assert client.state is server.state is ConnectionState.OPEN, (client, server)
     return client, server
+
+
+def the_request(events: list[Any]) -> Any:
+    """The one request among these events."""
+    found = [event for event in events if isinstance(event, Request)]
+    assert len(found) == 1, events
+    return found[0]
 
 
 FLOWS: dict[str, dict[str, dict[str, Any]]] = {

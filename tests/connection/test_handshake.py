@@ -17,6 +17,7 @@ from memory import (
     handshake,
     is_complete,
     random_source,
+    records,
     server_config,
     shuttle,
     the_failure,
@@ -37,6 +38,7 @@ from sanstls import (
     MessageSent,
     NamedGroup,
     PeerMisbehaviour,
+    ProtocolVersion,
     SecretLogged,
     ServerConnection,
     SignatureScheme,
@@ -137,6 +139,13 @@ def test_middlebox_compatibility(is_compatible: bool) -> None:
     assert is_complete(server.receive_data(answer))
 
 
+@pytest.mark.parametrize("key_shares", [None, ()], ids=["at once", "retried"])
+def test_the_versions_of_records(key_shares: tuple[NamedGroup, ...] | None) -> None:
+    """RFC 9846 5.1: that of the first ClientHello may be another, all others are 0x0303."""
+    versions = [each[1:3] for flight in flights(1, key_shares=key_shares) for each in records(flight)]
+    assert versions == [b"\3\1", *[b"\3\3"] * (len(versions) - 1)]
+
+
 # ALPN -------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +222,16 @@ def test_the_credential_is_one_that_the_client_can_verify(kind: str) -> None:
 def test_no_credential_that_the_client_can_verify() -> None:
     client = ClientConnection(client_config(signature_schemes=(SignatureScheme.ed448,)), NAME)
     server = ServerConnection(server_config())
+    _, events = handshake(client, server)
+    assert the_failure(events).kind is PeerMisbehaviour.NO_SUITABLE_CREDENTIAL
+
+
+def test_a_credential_that_may_not_sign_is_passed_over() -> None:
+    """RFC 9846 4.5.1.2: its key usage must allow signatures."""
+    cannot = credential_of("rsa", may_sign=False)
+    _, server = established(credentials=(cannot, credential()))
+    assert server.info.credential is credential()
+    client, server = connections(credentials=(cannot,), versions=(ProtocolVersion.TLS13,))
     _, events = handshake(client, server)
     assert the_failure(events).kind is PeerMisbehaviour.NO_SUITABLE_CREDENTIAL
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connection.peers import client13, open_pair13, pair13
-from connection12.peers import check_refused
+from connection12.peers import check_over, check_refused
 from memory import Connection, message, plain_alert, record, sealed, the_failure
 from sanstls import (
     AlertDescription,
@@ -304,6 +304,21 @@ def test_warnings(pair: Pair) -> None:
     error = check_refused(victim, victim.receive_data(sealed(peer, 21, b"\1\x5a")), peer)
     assert error.kind is P.TOO_MANY_WARNINGS
     assert str(MAX_WARNING_ALERTS) in str(error)
+
+
+ERRORS = [alert for alert in Alert if alert not in (Alert.close_notify, Alert.user_canceled)]
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 255])
+@pytest.mark.parametrize("alert", ERRORS, ids=str)
+def test_every_error_alert_is_an_end(pair: Pair, alert: Alert, level: int) -> None:
+    """RFC 9846 6: whatever its level says."""
+    victim, peer = pair
+    error = the_failure(victim.receive_data(sealed(peer, 21, bytes([level, alert]))))
+    assert isinstance(error, AlertReceivedError)
+    assert error.description == alert
+    assert victim.data_to_send() == b""
+    check_over(victim, error)
 
 
 def test_warnings_before_the_server_hello() -> None:

@@ -40,6 +40,13 @@ def test_one_direction(pair: tuple[Connection, Connection]) -> None:
     assert carry(second, first) == [DataReceived(b"old keys")]
 
 
+def test_what_was_left_to_tell_is_told_before_data(pair: tuple[Connection, Connection]) -> None:
+    first, second = pair
+    second.send_data(b"data")
+    first.update_keys()
+    assert carry(second, first) == [SENDING, DataReceived(b"data")]
+
+
 def test_both_directions(pair: tuple[Connection, Connection]) -> None:
     first, second = pair
     exported = first.export_keying_material("x", 16)

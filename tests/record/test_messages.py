@@ -23,7 +23,7 @@ def drained(reader: MessageReader) -> list[bytes]:
     return found
 
 
-bodies = st.one_of(st.binary(max_size=20), st.builds(bytes, st.sampled_from([255, 256, 5000])))
+bodies = st.one_of(st.binary(max_size=20), st.builds(bytes, st.sampled_from([255, 256, 1000])))
 several = st.lists(st.builds(message, st.integers(0, 255), bodies), max_size=6)
 sizes = st.lists(st.one_of(st.integers(1, 6), st.integers(1, 3000)), min_size=1, max_size=8)
 

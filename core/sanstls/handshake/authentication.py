@@ -143,19 +143,20 @@ def choose_own_credential(
 ) -> Flow[tuple[Credential, SignatureScheme] | None]:
     """RFC 9846 4.5.1.3: the client's certificate, if it has one that the server would accept."""
 
+    def is_usable(credential: Credential) -> bool:
+        return credential.can_sign and scheme_of(credential) is not None
+
     def choose_here() -> Credential | None:
         for credential in hs.config.credentials:
-            is_usable = credential.can_sign and scheme_of(credential) is not None
-            if is_usable and (not authorities or _is_issued_by(credential, authorities)):
+            if is_usable(credential) and (not authorities or _is_issued_by(credential, authorities)):
                 return credential
         return None
 
-    credential = yield from hs.ask(CredentialRequest(authorities, schemes), choose_here)
+    credential = yield from hs.ask(CredentialRequest(authorities, schemes, is_usable), choose_here)
     if credential is None:
         return None
     scheme = scheme_of(credential)
-    if scheme is None:
-        raise PeerMisbehaviour.NO_SUITABLE_CREDENTIAL(f"the server accepts {', '.join(map(str, schemes[:12]))}")
+    assert scheme is not None, "the answer was checked"
     return credential, scheme
 
 
