@@ -299,4 +299,5 @@ class ServerConnection(_Connection):
             self._refuse_sending()
         if not self._send_ticket():
             raise LocalError("no ticket can be sent: not in TLS 1.2, not to this client, or there were too many")
+        self._writer.flush_messages()
         self._choose_sending()
