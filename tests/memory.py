@@ -150,6 +150,7 @@ def client_config(seed: object = 0, **overrides: Any) -> ClientConfig:
 def server_config(seed: object = 0, **overrides: Any) -> ServerConfig:
     settings: dict[str, Any] = {
         "credentials": (credential(),),
+        "session_tickets": 0,  # what is not asked for would only stand between the data
         "clock": clock,
         "random": random_source(("server", seed)),
         "groups": (NamedGroup.x25519, NamedGroup.secp256r1),

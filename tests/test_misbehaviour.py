@@ -40,6 +40,7 @@ from sanstls import (
     NamedGroup,
     PeerError,
     PeerMisbehaviour,
+    PreSharedKey,
     ProtocolVersion,
     SignatureScheme,
     VerificationRequest,
@@ -62,6 +63,7 @@ from sanstls.wire.extensions import (
     ProtocolNameList,
     PskIdentity,
     PskKeyExchangeModes,
+    SelectedPsk,
     SelectedVersion,
     ServerName,
     ServerNameList,
@@ -142,6 +144,18 @@ def psks(*binders: bytes) -> OfferedPsks:
     return OfferedPsks((PskIdentity(b"ticket", 0),), binders)
 
 
+SUITES = (CipherSuite.TLS_AES_128_GCM_SHA256,)
+KEYS = {
+    "pre_shared_keys": (PreSharedKey(b"first", bytes(32)), PreSharedKey(b"other", bytes(32), "sha384")),
+    "cipher_suites": SUITES,
+}
+
+
+def said(message: Any) -> Iterable[Any]:
+    """Nothing else than what is meant."""
+    return [message]
+
+
 def shares(*groups: NamedGroup) -> KeyShareClientHello:
     return KeyShareClientHello(tuple([KeyShareEntry(group, b"\x09" + bytes(31)) for group in groups]))
 
@@ -212,8 +226,11 @@ PROVOCATIONS13: dict[PeerMisbehaviour, Callable[[], Any]] = {
     P.DUPLICATE_KEY_SHARE: lambda: to_server(hello_with(shares(X25519, X25519))),
     P.BAD_KEY_SHARE: lambda: to_client(answer_with(KeyShareServerHello(KeyShareEntry(X25519, bytes(32))))),
     P.PSK_NOT_LAST: lambda: to_server(hello_with(psks(bytes(32)), MODES)),
-    P.PSK_WITHOUT_MODES: lambda: to_server(hello_with(psks(bytes(32)))),
+    P.PSK_WITHOUT_MODES: lambda: to_server(hello_with(psks(bytes(32)), without=[X.psk_key_exchange_modes])),
     P.BINDERS_DO_NOT_MATCH: lambda: to_server(hello_with(MODES, psks(bytes(32), bytes(32)))),
+    P.WRONG_BINDER: lambda: to_server(said, KEYS, pre_shared_keys=(PreSharedKey(b"first", b"other" * 8),)),
+    P.UNOFFERED_PSK: lambda: to_client(answer_with(SelectedPsk(2)), KEYS, **KEYS),
+    P.PSK_OF_ANOTHER_HASH: lambda: to_client(answer_with(SelectedPsk(1)), KEYS, **KEYS),
     P.BAD_SERVER_NAME: lambda: to_server(hello_with(ServerNameList((ServerName(NameType.host_name, b"\xff"),)))),
     # HelloRetryRequest
     P.USELESS_RETRY: lambda: to_client(retry_with(without=[X.key_share]), **RETRIED),
@@ -298,13 +315,15 @@ ALERTS = {
         P.RETRIED_HELLO_CHANGED,
         P.RETRY_NOT_HEEDED,
         P.BAD_PROTOCOL_CHOICE,
+        P.UNOFFERED_PSK,
+        P.PSK_OF_ANOTHER_HASH,
         P.NONEMPTY_CONTEXT,
         P.UNOFFERED_SIGNATURE_SCHEME,
         P.SCHEME_DOES_NOT_FIT_KEY,
         P.BAD_KEY_UPDATE,
     },
     Alert.decode_error: {P.MALFORMED_ALERT, P.MALFORMED_MESSAGE, P.NO_CERTIFICATE},
-    Alert.decrypt_error: {P.WRONG_SIGNATURE, P.WRONG_FINISHED},
+    Alert.decrypt_error: {P.WRONG_BINDER, P.WRONG_SIGNATURE, P.WRONG_FINISHED},
     Alert.protocol_version: {P.OBSOLETE_VERSION, P.NO_COMMON_VERSION, P.WRONG_LEGACY_VERSION},
     Alert.internal_error: {P.TOO_MUCH_WHILE_WAITING},
     Alert.missing_extension: {P.MISSING_EXTENSION, P.PSK_WITHOUT_MODES},

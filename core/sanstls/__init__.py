@@ -27,6 +27,7 @@ from sanstls.events import (
     MessageSent,
     PeerVerified,
     PremasterDecryptionRequest,
+    PreSharedKeyRequest,
     Request,
     SecretLogged,
     ServerHelloReceived,
@@ -47,7 +48,7 @@ from sanstls.identity import (
 )
 from sanstls.misbehaviour import PeerError, PeerMisbehaviour
 from sanstls.record.layer import Epoch
-from sanstls.sessions import Session, TicketKey, TicketKeyRing
+from sanstls.sessions import PreSharedKey, Session, TicketKey, TicketKeyRing
 from sanstls.wire.registries import (
     AlertDescription,
     CipherSuite,
@@ -87,6 +88,8 @@ __all__ = [
     "PeerError",
     "PeerMisbehaviour",
     "PeerVerified",
+    "PreSharedKey",
+    "PreSharedKeyRequest",
     "PremasterDecryptionRequest",
     "PrivatePKI",
     "ProtocolVersion",

@@ -15,13 +15,14 @@ from sanstls.errors import LocalError
 from sanstls.events import (
     CredentialRequest,
     PremasterDecryptionRequest,
+    PreSharedKeyRequest,
     Request,
     SessionLookupRequest,
     SignatureRequest,
     VerificationRequest,
 )
 from sanstls.identity import Credential, Verifier
-from sanstls.sessions import MAX_LIFETIME, TicketKeyRing
+from sanstls.sessions import MAX_LIFETIME, PreSharedKey, TicketKeyRing
 from sanstls.wire.extensions import (
     CertificateStatus,
     ECPointFormatList,
@@ -31,6 +32,7 @@ from sanstls.wire.extensions import (
     NamedGroupList,
     OCSPStatusRequest,
     ProtocolNameList,
+    PskKeyExchangeModes,
     RenegotiationInfo,
     SignatureSchemeList,
     SupportedVersions,
@@ -43,6 +45,7 @@ from sanstls.wire.registries import (
     ECPointFormat,
     NamedGroup,
     ProtocolVersion,
+    PskKeyExchangeMode,
     Registry,
     SignatureScheme,
 )
@@ -92,9 +95,17 @@ DEFAULT_SIGNATURE_SCHEMES = (
 )
 
 _DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
-    {CredentialRequest, PremasterDecryptionRequest, SessionLookupRequest, SignatureRequest, VerificationRequest}
+    {
+        CredentialRequest,
+        PreSharedKeyRequest,
+        PremasterDecryptionRequest,
+        SessionLookupRequest,
+        SignatureRequest,
+        VerificationRequest,
+    }
 )
 _MAX_TOLD_AUTHORITIES = 32
+_MAX_TICKETS_AT_ONCE = 8
 _MAX_ALPN = 2**14
 """For all names together: far more than anybody has, and a ClientHello has to stay one."""
 _VERSIONS = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
@@ -117,8 +128,8 @@ def _check_choice(name: str, chosen: tuple[Any, ...], allowed: Collection[Any]) 
 
 
 # The types promise it; a caller without a type checker is told all the same.
-def _is_tuple_of_str(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+def _is_tuple_of(value: object, kind: type) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, kind) for item in value)
 
 
 def _is_subset(value: object, allowed: frozenset[Any]) -> bool:
@@ -139,6 +150,7 @@ class _Config:
     random: Random = system_random
     trace: bool = False
     key_log: bool = False
+    pre_shared_keys: tuple[PreSharedKey, ...] = ()
     require_extended_master_secret: bool = False
     legacy_rsa_key_transport: bool = False
 
@@ -156,7 +168,7 @@ class _Config:
         self._check_cipher_suites()
         _check_choice("groups", self.groups, GROUPS)
         _check_choice("signature_schemes", self.signature_schemes, SCHEMES12)
-        if not _is_tuple_of_str(self.alpn):
+        if not _is_tuple_of(self.alpn, str):
             raise LocalError('alpn must be a tuple of str, for example ("h2", "http/1.1")')
         names = tuple([name.encode("utf-8", "replace") for name in self.alpn])
         if any(not 1 <= len(name) <= 255 for name in names) or len(set(names)) != len(names):
@@ -166,6 +178,11 @@ class _Config:
         if not _is_subset(self.defer, _DEFERRABLE):
             allowed = ", ".join(sorted(kind.__name__ for kind in _DEFERRABLE))
             raise LocalError(f"defer must be a frozenset of request types out of {allowed}")
+        keys = self.pre_shared_keys
+        if not _is_tuple_of(keys, PreSharedKey):
+            raise LocalError("pre_shared_keys must be a tuple of PreSharedKey")
+        if len({key.identity for key in keys}) != len(keys):
+            raise LocalError("two pre_shared_keys have one identity")
         if not all(map(callable, (self.clock, self.random))):
             raise LocalError("clock and random must be callable")
         object.__setattr__(self, "alpn_names", names)
@@ -269,6 +286,8 @@ class ClientConfig(_Config):
         ]
         if self.speaks_tls12:
             fixed += [ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")]
+        if self.speaks_tls13:
+            fixed.append(PskKeyExchangeModes((PskKeyExchangeMode.psk_dhe_ke,)))
         if self.alpn_names:
             fixed.append(ProtocolNameList(self.alpn_names))
         return tuple(fixed)
@@ -304,6 +323,8 @@ class ServerConfig(_Config):
     credentials: tuple[Credential, ...]
     ticket_keys: TicketKeyRing | None = None
     session_lifetime: int = 7200
+    session_tickets: int = 2
+    max_early_data: int = 0
     verify: Verifier | None = None
     client_auth: Literal["required", "optional"] = "required"
 
@@ -321,6 +342,8 @@ class ServerConfig(_Config):
             raise LocalError('client_auth must be "required" or "optional"; without verify no client is asked')
         if not 0 <= self.session_lifetime <= MAX_LIFETIME:
             raise LocalError(f"session_lifetime must be between 0 and {MAX_LIFETIME} seconds")
+        if not 0 <= self.session_tickets <= _MAX_TICKETS_AT_ONCE:
+            raise LocalError(f"session_tickets must be between 0 and {_MAX_TICKETS_AT_ONCE}")
         if self.ticket_keys is None:
             object.__setattr__(self, "ticket_keys", TicketKeyRing.generate(random=self.random))
         elif not isinstance(self.ticket_keys, TicketKeyRing):

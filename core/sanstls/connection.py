@@ -109,6 +109,10 @@ class _Connection(ReceivingHalf):
         if not self._may_send_data:
             self._refuse_sending()
         self._prepare_to_send()
+        established = self._established
+        assert established is not None
+        while established.owed_tickets:
+            self._send_ticket()
         view = memoryview(data).cast("B")
         size, sent = len(view), 0
         while sent < size:
@@ -121,6 +125,18 @@ class _Connection(ReceivingHalf):
         if self._is_traced:
             epoch = self._records.write_epoch
             self._events.append(MessageSent("ApplicationData", ContentType.application_data, epoch, size))
+        self._choose_sending()
+
+    def _send_ticket(self) -> bool:
+        """Send a NewSessionTicket, if there can be one more: whether there was."""
+        established = self._established
+        assert established is not None
+        message, events = established.send_ticket()
+        self._events += events
+        if message is not None and self._is_traced:
+            epoch, size = self._records.write_epoch, len(message.encode())
+            self._events.append(MessageSent("NewSessionTicket", ContentType.handshake, epoch, size, message))
+        return message is not None
 
     def _refuse_sending(self) -> None:
         if self._failure is not None:
@@ -259,7 +275,11 @@ class ClientConnection(_Connection):
 
 
 class ServerConnection(_Connection):
-    """The server's side of a connection."""
+    """The server's side of a connection.
+
+    In TLS 1.3 tickets go out with the first data that it sends (RFC 9846 4.7.1): a peer that
+    does not read yet is never in the way of a handshake.
+    """
 
     __slots__ = ()
     _role = "server"
@@ -272,3 +292,12 @@ class ServerConnection(_Connection):
         hs = ServerHandshake(config, self._records, self._events)
         self._flow = server_handshake(hs)
         self._resume(self._flow.send, None)
+
+    def send_session_ticket(self) -> None:
+        """Send a ticket of TLS 1.3 now, or one more. ``LocalError`` if the connection is not open for that."""
+        if not self._may_send_data:
+            self._refuse_sending()
+        if not self._send_ticket():
+            raise LocalError("no ticket can be sent: not in TLS 1.2, not to this client, or there were too many")
+        self._writer.flush_messages()
+        self._choose_sending()

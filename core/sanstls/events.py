@@ -12,7 +12,7 @@ from sanstls.crypto.signatures import PublicKey
 from sanstls.errors import LocalError, TLSError
 from sanstls.identity import Credential, Verified
 from sanstls.record.layer import Epoch
-from sanstls.sessions import Session
+from sanstls.sessions import PreSharedKey, Session
 from sanstls.wire.codec import Struct
 from sanstls.wire.messages import ClientHello, ServerHello
 from sanstls.wire.registries import (
@@ -37,6 +37,8 @@ class ConnectionInfo:
     elsewhere); ``signature_scheme`` signed the server's CertificateVerify, or its
     ServerKeyExchange in TLS 1.2. ``extended_master_secret`` (RFC 7627) can only be
     missing there; ``group`` and ``signature_scheme`` are ``None`` with RSA key transport.
+    A ``resumed`` connection and one with an ``external_psk`` have no signature, and the
+    former has the certificates of the session.
     """
 
     version: ProtocolVersion
@@ -51,6 +53,7 @@ class ConnectionInfo:
     hello_retried: bool = False
     extended_master_secret: bool = True
     resumed: bool = False
+    external_psk: bool = False
     early_data: bool = False
 
 
@@ -327,3 +330,15 @@ class SessionLookupRequest(Request[Session | None]):
         """See :meth:`Request.check`."""
         if value is not None and not isinstance(value, Session):
             raise LocalError("a SessionLookupRequest is answered with a Session, or with None for none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreSharedKeyRequest(Request[PreSharedKey | None]):
+    """The client offers a pre-shared key under ``identity``. Answer with it, or ``None`` if there is none."""
+
+    identity: bytes
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if value is not None and not (isinstance(value, PreSharedKey) and value.identity == self.identity):
+            raise LocalError("a PreSharedKeyRequest is answered with the PreSharedKey of this identity, or with None")

@@ -114,6 +114,17 @@ class PeerMisbehaviour(Enum):
     PSK_NOT_LAST = (Alert.illegal_parameter, "RFC 9846 4.3.11", "pre_shared_key is not the last extension")
     PSK_WITHOUT_MODES = (Alert.missing_extension, "RFC 9846 4.3.9", "pre_shared_key without psk_key_exchange_modes")
     BINDERS_DO_NOT_MATCH = (Alert.illegal_parameter, "RFC 9846 4.3.11", "as many binders as identities are needed")
+    WRONG_BINDER = (Alert.decrypt_error, "RFC 9846 4.3.11", "the binder of a pre-shared key is not right")
+    UNOFFERED_PSK = (
+        Alert.illegal_parameter,
+        "RFC 9846 4.3.11",
+        "the server chose a pre-shared key that was not offered",
+    )
+    PSK_OF_ANOTHER_HASH = (
+        Alert.illegal_parameter,
+        "RFC 9846 4.3.11",
+        "the server's cipher suite and pre-shared key have different hashes",
+    )
     NO_NULL_COMPRESSION = (Alert.illegal_parameter, "RFC 5246 7.4.1.2", "a ClientHello without null compression")
     INAPPROPRIATE_FALLBACK = (
         Alert.inappropriate_fallback,

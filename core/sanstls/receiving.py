@@ -170,7 +170,7 @@ class ReceivingHalf:
 
     def _choose_sending(self) -> None:
         established = self._established
-        is_owed = established is not None and established.owes_key_update
+        is_owed = established is not None and (established.owes_key_update or established.owed_tickets > 0)
         self._sends_plainly = self._may_send_data and not self._is_traced and not is_owed
 
     # Records --------------------------------------------------------------------------------------------------------

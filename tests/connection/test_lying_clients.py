@@ -107,7 +107,7 @@ BINDER = bytes(32)
 
 
 def test_a_pre_shared_key_without_modes() -> None:
-    error = to_server(hello_with(psks(BINDER)))
+    error = to_server(hello_with(psks(BINDER), without=[ExtensionType.psk_key_exchange_modes]))
     assert error.kind is P.PSK_WITHOUT_MODES
     assert error.alert is Alert.missing_extension
 

@@ -125,6 +125,7 @@ def server(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> ServerConnection:
         groups=(asked_group,),
         random=lambda size: bytes(size) if size != 32 else next(private, bytes(32)),
         clock=lambda: 0.0,
+        session_tickets=0,
         key_log=True,
     )
     return ServerConnection(config)

@@ -72,7 +72,9 @@ def connection(kind: str = "full") -> dict[Role, list[sanstls.Event]]:
         NAME,
     )
     server = sanstls.ServerConnection(
-        sanstls.ServerConfig(credentials=(credential,), groups=groups, alpn=("h2",), trace=True, key_log=True)
+        sanstls.ServerConfig(
+            credentials=(credential,), groups=groups, alpn=("h2",), session_tickets=0, trace=True, key_log=True
+        )
     )
     return _talk(client, server)
 

@@ -1,5 +1,7 @@
 """The client's handshake of TLS 1.3, to be read beside RFC 9846 section 2 and appendix A.1."""
 
+from typing import NamedTuple
+
 from cryptography import x509
 
 from sanstls.config import certificate_message
@@ -29,8 +31,11 @@ from sanstls.handshake.negotiation import (
     check_server_hello_after_retry,
     complete_key_exchange,
 )
+from sanstls.handshake.psk13 import Psk, selected_psk
+from sanstls.handshake.resumption import end_of_validity, verify_again
+from sanstls.handshake.tickets13 import ReceivedTickets
 from sanstls.handshake.vocabulary import ClientHandshake, Flow
-from sanstls.identity import Credential
+from sanstls.identity import Credential, Verified
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
@@ -53,7 +58,7 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     """ServerHello, or HelloRetryRequest, to client Finished (RFC 9846 2, figures 1 and 2)."""
     # Key exchange (4.2)
     suite = check_server_hello(hs, hello, server_hello)
-    hs.start_transcript(suite, is_retried=server_hello.is_retry)
+    hs.start_transcript(suite, is_retried=server_hello.is_retry, keeps_messages=server_hello.is_retry)
     retry: ServerHello | None = None
     if server_hello.is_retry:
         retry = server_hello
@@ -66,13 +71,78 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     hs.notify(ServerHelloReceived(server_hello))
     if retry is None:
         _send_change_cipher_spec(hs, hello)
-    group, client_secret, server_secret = _install_handshake_keys(hs, suite, server_hello)
+    psk = selected_psk(hs.psks, hello, server_hello, suite)
+    hs.transcript.forget_messages()
+    group, client_secret, server_secret = _install_handshake_keys(hs, suite, server_hello, psk)
 
     # Server parameters (4.4)
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)
     protocol = check_encrypted_extensions(hello, encrypted_extensions)
 
-    # Authentication of the server (4.5)
+    # Authentication of the server (4.5): by its certificate, or by the pre-shared key alone (2.2)
+    request: CertificateRequest | None = None
+    if psk is None:
+        request, server = yield from _authenticate_server(hs, hello)
+    else:
+        server = yield from _known_server(hs, psk)
+    up_to_server_identity = hs.transcript_hash()
+    finished = yield from hs.expect(Finished)
+    check_finished(hs, finished, server_secret, up_to_server_identity)
+
+    # Application keys hang on everything up to the server's Finished (7.1)
+    hs.schedule.extract()
+    up_to_server_finished = hs.transcript_hash()
+    client_application_secret = hs.derive_secret(b"c ap traffic", up_to_server_finished)
+    server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
+    exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
+    hs.records.set_read_secret(Epoch.application, suite, server_application_secret)
+
+    # Authentication of the client, if it is asked for, and its Finished (4.5)
+    credential: Credential | None = None
+    if request is not None:
+        credential = yield from _authenticate(hs, request)
+    hs.send(make_finished(hs, client_secret))
+    hs.records.set_write_secret(Epoch.application, suite, client_application_secret)
+    resumption_secret = hs.derive_secret(b"res master", hs.transcript_hash())
+
+    info = ConnectionInfo(
+        version=ProtocolVersion.TLS13,
+        cipher_suite=suite.suite,
+        group=group,
+        signature_scheme=server.scheme,
+        alpn=protocol,
+        server_name=hs.server_name,
+        peer_chain=server.chain,
+        verified=server.verified,
+        credential=credential,
+        hello_retried=retry is not None,
+        resumed=psk is not None and psk.session is not None,
+        external_psk=psk is not None and psk.session is None,
+    )
+    return Established13(
+        info,
+        "client",
+        hs.records,
+        suite,
+        client_secret=client_application_secret,
+        server_secret=server_application_secret,
+        exporter_secret=exporter_secret,
+        tickets=ReceivedTickets(hs.config, suite.hash_name, resumption_secret, server.not_after),
+    )
+
+
+class _Server(NamedTuple):
+    """Who the server has shown to be."""
+
+    chain: tuple[bytes, ...]
+    verified: Verified | None
+    scheme: SignatureScheme | None
+    not_after: float | None
+    """Until when it can be that, in Unix seconds."""
+
+
+def _authenticate_server(hs: ClientHandshake, hello: ClientHello) -> Flow[tuple[CertificateRequest | None, _Server]]:
+    """RFC 9846 4.4.2, 4.5.1 and 4.5.2: CertificateRequest or none, Certificate, CertificateVerify."""
     certificate = yield from hs.expect(Certificate, CertificateRequest)
     request: CertificateRequest | None = None
     if isinstance(certificate, CertificateRequest):
@@ -91,47 +161,16 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     certificate_verify = yield from hs.expect(CertificateVerify)
     accepted = hs.config.schemes13
     check_certificate_verify(certificate_verify, "server", key, key_oid, accepted, up_to_certificate)
+    end = end_of_validity(verified, peer_chain)
+    return request, _Server(peer_chain, verified, certificate_verify.algorithm, end)
 
-    up_to_certificate_verify = hs.transcript_hash()
-    finished = yield from hs.expect(Finished)
-    check_finished(hs, finished, server_secret, up_to_certificate_verify)
 
-    # Application keys hang on everything up to the server's Finished (7.1)
-    hs.schedule.extract()
-    up_to_server_finished = hs.transcript_hash()
-    client_application_secret = hs.derive_secret(b"c ap traffic", up_to_server_finished)
-    server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
-    exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
-    hs.records.set_read_secret(Epoch.application, suite, server_application_secret)
-
-    # Authentication of the client, if it is asked for, and its Finished (4.5)
-    credential: Credential | None = None
-    if request is not None:
-        credential = yield from _authenticate(hs, request)
-    hs.send(make_finished(hs, client_secret))
-    hs.records.set_write_secret(Epoch.application, suite, client_application_secret)
-
-    info = ConnectionInfo(
-        version=ProtocolVersion.TLS13,
-        cipher_suite=suite.suite,
-        group=group,
-        signature_scheme=certificate_verify.algorithm,
-        alpn=protocol,
-        server_name=hs.server_name,
-        peer_chain=peer_chain,
-        verified=verified,
-        credential=credential,
-        hello_retried=retry is not None,
-    )
-    return Established13(
-        info,
-        "client",
-        hs.records,
-        suite,
-        client_secret=client_application_secret,
-        server_secret=server_application_secret,
-        exporter_secret=exporter_secret,
-    )
+def _known_server(hs: ClientHandshake, psk: Psk) -> Flow[_Server]:
+    """RFC 9846 2.2: who has the key is who had it. A session's certificates are looked at as the caller wants it."""
+    if psk.session is None:
+        return _Server((), None, None, None)
+    verified = yield from verify_again(hs, psk.session)
+    return _Server(psk.session.peer_chain, verified, None, psk.session.not_after)
 
 
 def _retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) -> ClientHello:
@@ -150,11 +189,11 @@ def _send_change_cipher_spec(hs: ClientHandshake, hello: ClientHello) -> None:
 
 
 def _install_handshake_keys(
-    hs: ClientHandshake, suite: Suite, server_hello: ServerHello
+    hs: ClientHandshake, suite: Suite, server_hello: ServerHello, psk: Psk | None
 ) -> tuple[NamedGroup, bytes, bytes]:
     """RFC 9846 7.1: Early Secret, Handshake Secret, and the traffic secrets of the handshake."""
     group, shared_secret = complete_key_exchange(hs, server_hello)
-    hs.schedule = KeySchedule(suite.hash_name)
+    hs.schedule = KeySchedule(suite.hash_name, None if psk is None else psk.secret)
     hs.schedule.extract(shared_secret)
     up_to_server_hello = hs.transcript_hash()
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 from sanstls.crypto.suites import Suite
 from sanstls.errors import LocalError
 from sanstls.events import ConnectionInfo, Event, KeysUpdated
+from sanstls.handshake.tickets13 import ReceivedTickets, SentTickets
 from sanstls.handshake.vocabulary import Records
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
@@ -26,6 +27,9 @@ class Established(Protocol):
     owes_key_update: bool
     """Whether the peer has asked for a KeyUpdate that is not sent yet."""
 
+    owed_tickets: int
+    """How many tickets are to be sent with the first data."""
+
     can_update_keys: bool
     """Whether there is a KeyUpdate in this version."""
 
@@ -34,6 +38,9 @@ class Established(Protocol):
 
     def update_sending_keys(self, request: KeyUpdateRequest) -> KeyUpdate:
         """Send a KeyUpdate (which is returned) and use the next keys."""
+
+    def send_ticket(self) -> tuple[NewSessionTicket | None, list[Event]]:
+        """Send a NewSessionTicket (which is returned), if there can be one more, and what the caller has to know."""
 
     def export(self, label: bytes, length: int, context: bytes | None) -> bytes:
         """Keying material for the application."""
@@ -50,9 +57,11 @@ class Established13:
         "_read_secret",
         "_records",
         "_suite",
+        "_tickets",
         "_write_secret",
         "expects",
         "info",
+        "owed_tickets",
         "owes_key_update",
     )
     can_update_keys = True
@@ -67,12 +76,15 @@ class Established13:
         client_secret: bytes,
         server_secret: bytes,
         exporter_secret: bytes,
+        tickets: ReceivedTickets | SentTickets | None,
+        owed_tickets: int = 0,
     ) -> None:
         self.info = info
         is_client = role == "client"
-        # Clients ignore tickets that they do not use (RFC 9846 4.7.1).
         self.expects: tuple[type[HandshakeMessage], ...] = (NewSessionTicket, KeyUpdate) if is_client else (KeyUpdate,)
         self.owes_key_update = False
+        self.owed_tickets = owed_tickets
+        self._tickets = tickets
         self._records = records
         self._suite = suite
         self._read_secret, self._write_secret = server_secret, client_secret
@@ -82,8 +94,10 @@ class Established13:
 
     def receive(self, message: HandshakeMessage) -> tuple[list[Event], AlertDescription | None]:
         """RFC 9846 4.7."""
-        if not isinstance(message, KeyUpdate):
-            return [], None
+        if isinstance(message, NewSessionTicket):
+            assert isinstance(self._tickets, ReceivedTickets)
+            return self._tickets.take(message, self.info), None
+        assert isinstance(message, KeyUpdate)
         request = message.request_update
         if request not in (KeyUpdateRequest.update_requested, KeyUpdateRequest.update_not_requested):
             raise PeerMisbehaviour.BAD_KEY_UPDATE(f"request_update {int(request)}")
@@ -101,6 +115,16 @@ class Established13:
         self._write_secret = next_traffic_secret(self._suite.hash_name, self._write_secret)
         self._records.set_write_secret(Epoch.application, self._suite, self._write_secret)
         return message
+
+    def send_ticket(self) -> tuple[NewSessionTicket | None, list[Event]]:
+        """RFC 9846 4.7.1."""
+        self.owed_tickets = max(0, self.owed_tickets - 1)
+        tickets = self._tickets
+        made = tickets.make(self.info) if isinstance(tickets, SentTickets) and tickets.left else None
+        if made is None:
+            return None, []
+        self._records.send_message(made[0].encode())
+        return made
 
     def export(self, label: bytes, length: int, context: bytes | None) -> bytes:
         """RFC 9846 7.5."""

@@ -9,7 +9,7 @@ from sanstls.crypto.suites import Suite12
 from sanstls.errors import LocalError
 from sanstls.events import ConnectionInfo, Event
 from sanstls.schedule.prf12 import exporter
-from sanstls.wire.messages import ClientHello, HandshakeMessage, KeyUpdate
+from sanstls.wire.messages import ClientHello, HandshakeMessage, KeyUpdate, NewSessionTicket
 from sanstls.wire.messages12 import HelloRequest
 from sanstls.wire.registries import AlertDescription, KeyUpdateRequest
 
@@ -35,6 +35,7 @@ class Established12:
 
     __slots__ = ("_first_finished", "_secrets", "_server_certificate", "_suite", "expects", "info", "owes_key_update")
     can_update_keys = False
+    owed_tickets = 0
 
     def __init__(
         self,
@@ -61,6 +62,10 @@ class Established12:
     def update_sending_keys(self, request: KeyUpdateRequest) -> KeyUpdate:
         """There is no such thing."""
         raise LocalError("TLS 1.2 can't update its keys; TLS 1.3 can")
+
+    def send_ticket(self) -> tuple[NewSessionTicket | None, list[Event]]:
+        """Tickets of TLS 1.2 are part of its handshake."""
+        return None, []
 
     def export(self, label: bytes, length: int, context: bytes | None) -> bytes:
         """RFC 5705 4; refused without extended master secret (RFC 7627 5.4)."""

@@ -6,6 +6,7 @@ Checks stand in the order of the RFC; each violation is one line.
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.groups import BadKeyShare, generate, respond
 from sanstls.crypto.suites import Suite
+from sanstls.handshake.psk13 import Psk, bind, offered_psks, psk_extension
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
@@ -23,6 +24,7 @@ from sanstls.wire.extensions import (
     OCSPStatusRequest,
     OfferedPsks,
     ProtocolNameList,
+    SelectedPsk,
     SelectedVersion,
     ServerName,
     ServerNameAcknowledgement,
@@ -66,7 +68,11 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
         extensions.append(SessionTicket(session.ticket if session is not None else b""))
         if session is not None:  # the echo of any session ID tells that the ticket was taken (RFC 5077 3.4)
             session_id = session.session_id or session_id or config.random(32)
-    return ClientHello(
+    if config.speaks_tls13:
+        hs.psks = offered_psks(hs)
+        if hs.psks:
+            extensions.append(psk_extension(hs, hs.psks))
+    hello = ClientHello(
         legacy_version=_TLS12,
         random=config.random(32),
         legacy_session_id=session_id,
@@ -74,6 +80,7 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
         legacy_compression_methods=_NULL_COMPRESSION,
         extensions=Extensions(extensions),
     )
+    return bind(hs, hello, hs.psks)
 
 
 def _is_ip_address(server_name: str) -> bool:
@@ -101,10 +108,14 @@ def answer_retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) ->
     extensions: list[Extension] = []
     for extension in hello.extensions:
         is_share = selected is not None and extension.type == ExtensionType.key_share
-        extensions.append(_offer_shares(hs) if is_share else extension)
+        if extension.type not in (ExtensionType.pre_shared_key, ExtensionType.early_data):
+            extensions.append(_offer_shares(hs) if is_share else extension)
     if cookie is not None:
         extensions.append(cookie)
-    return hello.replace(extensions=Extensions(extensions))
+    hs.psks = offered_psks(hs, hs.suite.hash_name)
+    if hs.psks:
+        extensions.append(psk_extension(hs, hs.psks))
+    return bind(hs, hello.replace(extensions=Extensions(extensions)), hs.psks)
 
 
 def check_server_hello(hs: ClientHandshake, hello: ClientHello, server_hello: ServerHello) -> Suite:
@@ -225,9 +236,10 @@ def check_client_hello(hello: ClientHello) -> None:
     if hello.legacy_compression_methods != _NULL_COMPRESSION:
         raise PeerMisbehaviour.COMPRESSION_OFFERED()
     _check_psks(extensions)
-    # Pre-shared keys are not used here, so that all three are needed even beside a pre_shared_key.
+    # A pre-shared key is never used alone here, so that a share is needed even beside one; a signature is not.
     for needed in (ExtensionType.signature_algorithms, ExtensionType.supported_groups, ExtensionType.key_share):
-        if needed not in extensions:
+        is_needed = needed != ExtensionType.signature_algorithms or ExtensionType.pre_shared_key not in extensions
+        if is_needed and needed not in extensions:
             raise PeerMisbehaviour.MISSING_EXTENSION(str(needed))
     shares = extensions.get(KeyShareClientHello)
     groups = extensions.get(NamedGroupList)
@@ -322,7 +334,8 @@ def choose_credential(
 ) -> tuple[Credential, SignatureScheme]:
     """RFC 9846 4.5.1.2: a credential of the right name whose signature the client can verify."""
     accepted = hello.extensions.get(SignatureSchemeList)
-    assert accepted is not None
+    if accepted is None:  # the pre-shared key that it came with is not known
+        raise PeerMisbehaviour.MISSING_EXTENSION("signature_algorithms")
     schemes = accepted.supported_signature_algorithms
     named = [c for c in config.credentials if server_name is not None and c.matches(server_name)]
     for credential in (*named, *config.credentials):
@@ -378,20 +391,23 @@ def check_retried_hello(first: ClientHello, second: ClientHello, group: NamedGro
 
 
 def build_server_hello(
-    hs: ServerHandshake, hello: ClientHello, group: NamedGroup, client_share: bytes
+    hs: ServerHandshake, hello: ClientHello, group: NamedGroup, client_share: bytes, psk: Psk | None
 ) -> tuple[ServerHello, bytes]:
     """RFC 9846 4.2.3: the ServerHello and the shared secret."""
     try:
         share, shared_secret = respond(group, client_share, hs.config.random)
     except BadKeyShare as error:
         raise PeerMisbehaviour.BAD_KEY_SHARE(str(error)) from error
+    extensions: list[Extension] = [SelectedVersion(_TLS13), KeyShareServerHello(KeyShareEntry(group, share))]
+    if psk is not None:
+        extensions.append(SelectedPsk(psk.number))
     server_hello = ServerHello(
         legacy_version=_TLS12,
         random=hs.config.random(32),
         legacy_session_id_echo=hello.legacy_session_id,
         cipher_suite=hs.suite.suite,
         legacy_compression_method=0,
-        extensions=Extensions([SelectedVersion(_TLS13), KeyShareServerHello(KeyShareEntry(group, share))]),
+        extensions=Extensions(extensions),
     )
     return server_hello, shared_secret
 

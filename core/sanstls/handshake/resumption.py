@@ -1,15 +1,16 @@
-"""What a client looks at before it resumes a session, in either version: time, name, suite, and who the server was."""
+"""What both versions look at before a session is resumed: time, name, suite, and who the other side was."""
 
 from sanstls.config import ClientConfig
+from sanstls.crypto.suites import SUITES13
 from sanstls.errors import CertificateError
 from sanstls.events import VerificationRequest
-from sanstls.handshake.authentication import parse_chain, verify_peer
-from sanstls.handshake.vocabulary import ClientHandshake, Flow
+from sanstls.handshake.authentication import ClientIdentity, parse_chain, verify_peer
+from sanstls.handshake.vocabulary import ClientHandshake, Flow, ServerHandshake
 from sanstls.identity import Verified
 from sanstls.sessions import Session
 from sanstls.wire.registries import ProtocolVersion
 
-__all__ = ["end_of_validity", "offered_session", "verify_again"]
+__all__ = ["ClientIdentity", "end_of_validity", "offered_session", "same_client", "verify_again"]
 
 
 def offered_session(hs: ClientHandshake) -> Session | None:
@@ -34,8 +35,12 @@ def offered_session(hs: ClientHandshake) -> Session | None:
 
 
 def _fits(config: ClientConfig, session: Session) -> bool:
-    if session.version != ProtocolVersion.TLS12 or not session.peer_chain:
+    if not session.peer_chain:
         return False
+    if session.version == ProtocolVersion.TLS13:
+        suite = SUITES13.get(session.cipher_suite)
+        hashes = {each.hash_name for each in config.suites13.values()}
+        return suite is not None and suite.hash_name in hashes and bool(session.ticket)
     return session.cipher_suite in config.suites12 and session.extended_master_secret
 
 
@@ -59,3 +64,17 @@ def verify_again(hs: ClientHandshake, session: Session) -> Flow[Verified | None]
     if VerificationRequest not in hs.config.defer:
         return None
     return (yield from verify_peer(hs, "server", parse_chain(session.peer_chain), session.peer_chain))
+
+
+def same_client(hs: ServerHandshake, session: Session) -> Flow[ClientIdentity | None]:
+    """Who the client of a session is, if this configuration accepts that; ``None`` if it does not."""
+    config = hs.config
+    if config.verify is None:
+        return ClientIdentity() if not session.peer_chain else None
+    if not session.peer_chain:
+        return ClientIdentity() if config.client_auth == "optional" else None
+    try:
+        verified = yield from verify_peer(hs, "client", parse_chain(session.peer_chain), session.peer_chain)
+    except CertificateError:  # no longer: it may show another certificate
+        return None
+    return ClientIdentity(session.peer_chain, verified)

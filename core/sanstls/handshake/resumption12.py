@@ -4,11 +4,10 @@ Only those with extended master secret: others are neither kept nor resumed (RFC
 """
 
 from sanstls.crypto.suites import Suite12
-from sanstls.errors import CertificateError
 from sanstls.events import SessionLookupRequest, SessionReceived
-from sanstls.handshake.authentication import ClientIdentity, parse_chain, verify_peer
+from sanstls.handshake.authentication import ClientIdentity
 from sanstls.handshake.negotiation12 import ServerChoice
-from sanstls.handshake.resumption import end_of_validity
+from sanstls.handshake.resumption import end_of_validity, same_client
 from sanstls.handshake.vocabulary import ClientHandshake, Flow, ServerHandshake
 from sanstls.identity import Verified
 from sanstls.misbehaviour import PeerMisbehaviour
@@ -101,22 +100,8 @@ def find_session(hs: ServerHandshake, hello: ClientHello) -> Flow[tuple[Session,
     suite = session.cipher_suite
     if suite not in hello.cipher_suites or suite not in config.suites12 or session.server_name != hs.server_name:
         return None
-    return (yield from _same_client(hs, session))
-
-
-def _same_client(hs: ServerHandshake, session: Session) -> Flow[tuple[Session, ClientIdentity] | None]:
-    """The client is who it was, if this configuration still accepts that."""
-    config = hs.config
-    if config.verify is None:
-        return (session, ClientIdentity()) if not session.peer_chain else None
-    if not session.peer_chain:
-        return (session, ClientIdentity()) if config.client_auth == "optional" else None
-    try:
-        chain = parse_chain(session.peer_chain)
-        verified = yield from verify_peer(hs, "client", chain, session.peer_chain)
-    except CertificateError:  # no longer: it may show another certificate
-        return None
-    return session, ClientIdentity(session.peer_chain, verified)
+    client = yield from same_client(hs, session)
+    return None if client is None else (session, client)
 
 
 def wants_ticket(hs: ServerHandshake, hello: ClientHello) -> bool:

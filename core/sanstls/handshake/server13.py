@@ -26,12 +26,17 @@ from sanstls.handshake.negotiation import (
     choose_protocol,
     wants_staple,
 )
+from sanstls.handshake.psk13 import choose_psk
+from sanstls.handshake.resumption import end_of_validity
+from sanstls.handshake.tickets13 import SentTickets
 from sanstls.handshake.vocabulary import Flow, ServerHandshake
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
+from sanstls.sessions import Session
+from sanstls.wire.extensions import PskKeyExchangeModes
 from sanstls.wire.messages import Certificate, CertificateVerify, ClientHello, Finished
-from sanstls.wire.registries import AlertDescription, ProtocolVersion
+from sanstls.wire.registries import AlertDescription, ExtensionType, ProtocolVersion, PskKeyExchangeMode
 
 __all__ = ["server_handshake13"]
 
@@ -45,11 +50,10 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     suite = choose_cipher_suite(config, hello)
     group, client_share = choose_group(config, hello)
     protocol = choose_protocol(config, hello)
-    credential, scheme = choose_credential(config, hello, server_name)
 
     # Key exchange (4.2), with a retry if the client guessed another group
     is_retried = client_share is None
-    hs.start_transcript(suite, is_retried=is_retried)
+    hs.start_transcript(suite, is_retried=is_retried, keeps_messages=ExtensionType.pre_shared_key in hello.extensions)
     if client_share is None:
         retry = hs.send(build_hello_retry_request(hello, suite, group))
         hs.notify(HelloRetryRequested(retry, group))
@@ -57,12 +61,17 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         second = yield from hs.expect(ClientHello)
         client_share = check_retried_hello(hello, second, group)
         hello = second
-    server_hello, shared_secret = build_server_hello(hs, hello, group, client_share)
+
+    # Who this server is: by a pre-shared key (4.3.11), or else by a certificate (4.5.1.2)
+    psk = yield from choose_psk(hs, hello, suite)
+    hs.transcript.forget_messages()
+    credential, scheme = (None, None) if psk is not None else choose_credential(config, hello, server_name)
+    server_hello, shared_secret = build_server_hello(hs, hello, group, client_share, psk)
     hs.send(server_hello)
     if not is_retried:
         _send_change_cipher_spec(hs, hello)
 
-    hs.schedule = KeySchedule(suite.hash_name)
+    hs.schedule = KeySchedule(suite.hash_name, None if psk is None else psk.secret)
     hs.schedule.extract(shared_secret)
     up_to_server_hello = hs.transcript_hash()
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
@@ -72,14 +81,15 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
 
     # Server parameters (4.4) and authentication (4.5)
-    is_name_used = server_name is not None and credential.matches(server_name)
+    is_name_used = server_name is not None and credential is not None and credential.matches(server_name)
     hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used))
-    if config.verify is not None:
-        hs.send(build_certificate_request(config))
-    messages = config.certificate_messages[credential]
-    hs.send(messages.tls13_stapled if wants_staple(hello) else messages.tls13)
-    certificate_verify = yield from make_certificate_verify(hs, "server", credential, scheme)
-    hs.send(certificate_verify)
+    if credential is not None and scheme is not None:
+        if config.verify is not None:
+            hs.send(build_certificate_request(config))
+        messages = config.certificate_messages[credential]
+        hs.send(messages.tls13_stapled if wants_staple(hello) else messages.tls13)
+        certificate_verify = yield from make_certificate_verify(hs, "server", credential, scheme)
+        hs.send(certificate_verify)
     hs.send(make_finished(hs, server_secret))
 
     # Application keys hang on everything up to the server's Finished (7.1)
@@ -91,11 +101,14 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     hs.records.set_write_secret(Epoch.application, suite, server_application_secret)
 
     # Authentication of the client, if it was asked for, and its Finished (4.5)
-    client = ClientIdentity() if config.verify is None else (yield from _authenticate_client(hs))
+    client = ClientIdentity() if psk is None else psk.client
+    if psk is None and config.verify is not None:
+        client = yield from _authenticate_client(hs)
     up_to_client_identity = hs.transcript_hash()
     finished = yield from hs.expect(Finished)
     check_finished(hs, finished, client_secret, up_to_client_identity)
     hs.records.set_read_secret(Epoch.application, suite, client_application_secret)
+    tickets = _tickets(hs, hello, client, None if psk is None else psk.session)
 
     info = ConnectionInfo(
         version=ProtocolVersion.TLS13,
@@ -108,6 +121,8 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         verified=client.verified,
         credential=credential,
         hello_retried=is_retried,
+        resumed=psk is not None and psk.session is not None,
+        external_psk=psk is not None and psk.session is None,
     )
     return Established13(
         info,
@@ -117,7 +132,22 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         client_secret=client_application_secret,
         server_secret=server_application_secret,
         exporter_secret=exporter_secret,
+        tickets=tickets,
+        owed_tickets=0 if tickets is None else config.session_tickets if psk is None else 1,
     )
+
+
+def _tickets(
+    hs: ServerHandshake, hello: ClientHello, client: ClientIdentity, session: Session | None
+) -> SentTickets | None:
+    """RFC 9846 4.7.1: what tickets are made of, if they may be given."""
+    modes = hello.extensions.get(PskKeyExchangeModes)
+    is_wanted = modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes
+    if not is_wanted or not hs.config.session_lifetime:
+        return None
+    resumption_secret = hs.derive_secret(b"res master", hs.transcript_hash())
+    end = session.not_after if session is not None else end_of_validity(client.verified, client.chain)
+    return SentTickets(hs.config, hs.suite.hash_name, resumption_secret, end)
 
 
 def _authenticate_client(hs: ServerHandshake) -> Flow[ClientIdentity]:

@@ -55,6 +55,14 @@ class Transcript:
         """Keep the messages no longer."""
         self._kept = None
 
+    def binder_hash(self, hash_name: str, *, cut: int = 0, more: bytes = b"") -> bytes:
+        """The hash of all messages so far, without the last ``cut`` bytes, and of ``more`` (RFC 9846 4.3.11.2).
+
+        The messages must be there: before the hash is known they are, later if they are kept.
+        """
+        messages = b"".join(self._early if self._hash is None else self._kept or [])
+        return hashlib.new(hash_name, messages[: len(messages) - cut] + more).digest()
+
     def digest(self) -> bytes:
         """The hash of all messages so far."""
         assert self._hash is not None, "the hash is not known yet"

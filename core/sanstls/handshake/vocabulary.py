@@ -8,7 +8,7 @@ thrown into it.
 
 import hashlib
 from collections.abc import Callable, Generator
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.groups import KeyShare
@@ -27,6 +27,9 @@ from sanstls.sessions import Session
 from sanstls.wire.messages import HandshakeMessage
 from sanstls.wire.messages12 import ChangeCipherSpec
 from sanstls.wire.registries import ContentType, NamedGroup
+
+if TYPE_CHECKING:
+    from sanstls.handshake.psk13 import Psk
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=HandshakeMessage)
@@ -86,6 +89,7 @@ _SECRETS = {
         "protects the server's data",
     ),
     b"exp master": ("exporter_secret", "EXPORTER_SECRET", "is the source of exported keying material"),
+    b"res master": ("resumption_secret", None, "is the source of the keys that belong to tickets"),
 }
 
 
@@ -153,10 +157,10 @@ class Handshake:
         self.transcript.start(suite.hash_name, keeps_messages=keeps_messages)
         self.records.begin_tls12()
 
-    def start_transcript(self, suite: Suite, *, is_retried: bool) -> None:
-        """The cipher suite is known, and with it the hash (RFC 9846 4.1)."""
+    def start_transcript(self, suite: Suite, *, is_retried: bool, keeps_messages: bool) -> None:
+        """The cipher suite is known, and with it the hash (RFC 9846 4.1). Binders need the messages themselves."""
         self.suite = suite
-        self.transcript.start(suite.hash_name, is_retried=is_retried)
+        self.transcript.start(suite.hash_name, is_retried=is_retried, keeps_messages=keeps_messages)
 
     def transcript_hash(self) -> bytes:
         """Transcript-Hash of all messages so far (RFC 9846 4.1)."""
@@ -181,7 +185,7 @@ class Handshake:
 class ClientHandshake(Handshake):
     """A client's handshake."""
 
-    __slots__ = ("config", "key_shares", "server_name", "session")
+    __slots__ = ("config", "key_shares", "psks", "server_name", "session")
 
     def __init__(
         self,
@@ -193,6 +197,8 @@ class ClientHandshake(Handshake):
     ) -> None:
         super().__init__(config, records, events)
         self.session = session
+        self.psks: list[tuple[bytes, Psk]] = []
+        """What is offered, with identities, in order."""
         self.config = config
         self.server_name = server_name
         self.key_shares: dict[NamedGroup, KeyShare] = {}

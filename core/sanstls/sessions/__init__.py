@@ -1,6 +1,7 @@
 """Sessions and the tickets that carry them."""
 
+from sanstls.sessions.psk import PreSharedKey
 from sanstls.sessions.session import MAX_LIFETIME, Session
 from sanstls.sessions.tickets import TicketKey, TicketKeyRing
 
-__all__ = ["MAX_LIFETIME", "Session", "TicketKey", "TicketKeyRing"]
+__all__ = ["MAX_LIFETIME", "PreSharedKey", "Session", "TicketKey", "TicketKeyRing"]
