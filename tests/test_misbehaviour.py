@@ -266,8 +266,8 @@ PROVOCATIONS13: dict[PeerMisbehaviour, Callable[[], Any]] = {
 }
 
 
-ELSEWHERE = {P.RESUMED_OTHERWISE}
-"""Those of resumption, which has its own tests."""
+ELSEWHERE = {P.RESUMED_OTHERWISE, P.EARLY_DATA_OTHERWISE, P.EARLY_DATA_DOWNGRADED, P.TOO_MUCH_EARLY_DATA}
+"""Those of resumption and early data, which have their own tests."""
 
 # What the RFCs say, written out once more.
 ALERTS = {

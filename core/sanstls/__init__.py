@@ -18,6 +18,9 @@ from sanstls.events import (
     ConnectionInfo,
     CredentialRequest,
     DataReceived,
+    EarlyDataAccepted,
+    EarlyDataRejected,
+    EarlyDataRequest,
     Event,
     HandshakeComplete,
     HelloRetryRequested,
@@ -48,7 +51,7 @@ from sanstls.identity import (
 )
 from sanstls.misbehaviour import PeerError, PeerMisbehaviour
 from sanstls.record.layer import Epoch
-from sanstls.sessions import PreSharedKey, Session, TicketKey, TicketKeyRing
+from sanstls.sessions import PreSharedKey, ReplayWindow, Session, TicketKey, TicketKeyRing
 from sanstls.wire.registries import (
     AlertDescription,
     CipherSuite,
@@ -75,6 +78,9 @@ __all__ = [
     "CredentialRequest",
     "DangerouslyAcceptAny",
     "DataReceived",
+    "EarlyDataAccepted",
+    "EarlyDataRejected",
+    "EarlyDataRequest",
     "Epoch",
     "Event",
     "HandshakeComplete",
@@ -93,6 +99,7 @@ __all__ = [
     "PremasterDecryptionRequest",
     "PrivatePKI",
     "ProtocolVersion",
+    "ReplayWindow",
     "Request",
     "SecretLogged",
     "ServerConfig",

@@ -14,6 +14,7 @@ from sanstls.crypto.suites import SUITES12, SUITES13, Suite, Suite12
 from sanstls.errors import LocalError
 from sanstls.events import (
     CredentialRequest,
+    EarlyDataRequest,
     PremasterDecryptionRequest,
     PreSharedKeyRequest,
     Request,
@@ -22,7 +23,7 @@ from sanstls.events import (
     VerificationRequest,
 )
 from sanstls.identity import Credential, Verifier
-from sanstls.sessions import MAX_LIFETIME, PreSharedKey, TicketKeyRing
+from sanstls.sessions import MAX_LIFETIME, PreSharedKey, ReplayWindow, TicketKeyRing
 from sanstls.wire.extensions import (
     CertificateStatus,
     ECPointFormatList,
@@ -97,6 +98,7 @@ DEFAULT_SIGNATURE_SCHEMES = (
 _DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
     {
         CredentialRequest,
+        EarlyDataRequest,
         PreSharedKeyRequest,
         PremasterDecryptionRequest,
         SessionLookupRequest,
@@ -317,7 +319,11 @@ class ServerConfig(_Config):
     Clients may resume for ``session_lifetime`` seconds (0: never), by tickets that
     ``ticket_keys`` seal; without them there is a random key for this configuration
     alone. A server that defers ``SessionLookupRequest`` keeps sessions in a store of
-    its own instead. Raises ``LocalError`` for what can't be.
+    its own instead. In TLS 1.3 ``session_tickets`` are given with the first data.
+
+    With ``max_early_data`` (bytes, for each resumption) clients may send early data: it
+    has no forward secrecy, and ``replay_protection`` must see to it that it counts once.
+    Raises ``LocalError`` for what can't be.
     """
 
     credentials: tuple[Credential, ...]
@@ -325,6 +331,7 @@ class ServerConfig(_Config):
     session_lifetime: int = 7200
     session_tickets: int = 2
     max_early_data: int = 0
+    replay_protection: ReplayWindow | None = None
     verify: Verifier | None = None
     client_auth: Literal["required", "optional"] = "required"
 
@@ -344,6 +351,14 @@ class ServerConfig(_Config):
             raise LocalError(f"session_lifetime must be between 0 and {MAX_LIFETIME} seconds")
         if not 0 <= self.session_tickets <= _MAX_TICKETS_AT_ONCE:
             raise LocalError(f"session_tickets must be between 0 and {_MAX_TICKETS_AT_ONCE}")
+        if not 0 <= self.max_early_data < 2**32:
+            raise LocalError("max_early_data must be between 0 and 2**32 - 1 bytes")
+        if self.replay_protection is not None and not isinstance(self.replay_protection, ReplayWindow):
+            raise LocalError("replay_protection must be a ReplayWindow")
+        if self.max_early_data and self.replay_protection is None and EarlyDataRequest not in self.defer:
+            raise LocalError(
+                "early data can be replayed: give replay_protection=ReplayWindow(), or defer EarlyDataRequest"
+            )
         if self.ticket_keys is None:
             object.__setattr__(self, "ticket_keys", TicketKeyRing.generate(random=self.random))
         elif not isinstance(self.ticket_keys, TicketKeyRing):

@@ -10,10 +10,12 @@ from sanstls.config import ClientConfig, ServerConfig
 from sanstls.errors import LocalError
 from sanstls.events import ConnectionInfo, KeysUpdated, MessageSent
 from sanstls.handshake.client import client_handshake
+from sanstls.handshake.established import Established
 from sanstls.handshake.server import server_handshake
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import parse_server_name
 from sanstls.receiving import Buffer, ReceivingHalf
+from sanstls.record.layer import Epoch
 from sanstls.record.protection import LEFT_FOR_KEY_UPDATE
 from sanstls.sessions import Session
 from sanstls.wire.registries import AlertDescription, AlertLevel, ContentType, KeyUpdateRequest
@@ -240,12 +242,20 @@ class ClientConnection(_Connection):
     checked, which most verifiers refuse. ``session`` is one that an earlier connection
     to this name has given (:class:`SessionReceived`): it is offered if it is still good and
     this configuration could have made it, and the server decides whether it is resumed.
+    With ``early_data`` the session may also be used for :meth:`send_early_data`.
     """
 
-    __slots__ = ("_config", "_server_name", "_session")
+    __slots__ = ("_config", "_hs", "_server_name", "_session", "_wants_early_data")
     _role = "client"
 
-    def __init__(self, config: ClientConfig, server_name: str | None = None, *, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        server_name: str | None = None,
+        *,
+        session: Session | None = None,
+        early_data: bool = False,
+    ) -> None:
         if not isinstance(config, ClientConfig):
             raise LocalError(f"a ClientConnection needs a ClientConfig, not {type(config).__name__}")
         super().__init__(is_traced=config.trace)
@@ -257,6 +267,8 @@ class ClientConnection(_Connection):
             if session.server_name != self._server_name:
                 raise LocalError(f"the session is one with {session.server_name}, not with {self._server_name}")
         self._session = session
+        self._wants_early_data = early_data
+        self._hs: ClientHandshake | None = None
 
     def _start(self) -> None:
         config = self._config
@@ -267,11 +279,36 @@ class ClientConnection(_Connection):
             return
         self._writer.first_record_version = b"\x03\x01"
         hs = ClientHandshake(config, self._server_name, self._records, self._events, self._session)
+        hs.wants_early_data = self._wants_early_data
         self._session = None
+        self._hs = hs
         self._flow = client_handshake(hs)
         self._ccs_allowed = True
         self._resume(self._flow.send, None)
         self._writer.flush_messages()
+
+    def _complete(self, established: Established) -> None:
+        super()._complete(established)
+        self._hs = None
+
+    def send_early_data(self, data: Buffer) -> int:
+        """Send data before the server has said anything (0-RTT): how many bytes were taken, 0 if none can be now.
+
+        It can be read by whoever gets the server's ticket keys, and can be replayed: only what
+        does no harm when it is done twice belongs here. If the server drops it,
+        :class:`EarlyDataRejected` hands it back.
+        """
+        self._start()
+        early = None if self._hs is None or self._flow is None else self._hs.early_data
+        if early is None:
+            return 0
+        view = memoryview(data).cast("B")[: early.left]
+        sent = self._writer.write_data(view)
+        early.left -= sent
+        early.sent.append(bytes(view[:sent]))
+        if self._is_traced and sent:
+            self._events.append(MessageSent("ApplicationData", ContentType.application_data, Epoch.early, sent))
+        return sent
 
 
 class ServerConnection(_Connection):

@@ -122,6 +122,18 @@ _set_early = DataReceived.__dict__["early"].__set__
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyDataAccepted(Event):
+    """The server takes the early data: on a client, all that was sent so far will arrive, but may be replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyDataRejected(Event):
+    """The server has dropped the early data. ``data`` is all of it: it is the caller's to send again, or not."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class KeysUpdated(Event):
     """The application traffic keys of one direction were updated (RFC 9846 4.7.3)."""
 
@@ -342,3 +354,23 @@ class PreSharedKeyRequest(Request[PreSharedKey | None]):
         """See :meth:`Request.check`."""
         if value is not None and not (isinstance(value, PreSharedKey) and value.identity == self.identity):
             raise LocalError("a PreSharedKeyRequest is answered with the PreSharedKey of this identity, or with None")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EarlyDataRequest(Request[bool]):
+    """Early data follows a resumption. Answer whether to take it.
+
+    It is fresh, and all that this server can see is in order; whether it has come before
+    is what the answer must know (RFC 9846 8): ``key`` is the same for a replayed hello and for no
+    other, and has to be remembered until ``expires`` (Unix seconds) by all servers that
+    share ticket keys.
+    """
+
+    key: bytes
+    expires: float
+    session: Session
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if not isinstance(value, bool):
+            raise LocalError("an EarlyDataRequest is answered with True or False")

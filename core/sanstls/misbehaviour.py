@@ -125,6 +125,13 @@ class PeerMisbehaviour(Enum):
         "RFC 9846 4.3.11",
         "the server's cipher suite and pre-shared key have different hashes",
     )
+    EARLY_DATA_OTHERWISE = (
+        Alert.illegal_parameter,
+        "RFC 9846 4.3.10",
+        "early data was accepted under other parameters than the session's",
+    )
+    EARLY_DATA_DOWNGRADED = (Alert.protocol_version, "RFC 9846 D.3", "TLS 1.2 was chosen although early data was sent")
+    TOO_MUCH_EARLY_DATA = (Alert.unexpected_message, "RFC 9846 4.3.10", "more early data than the ticket allows")
     NO_NULL_COMPRESSION = (Alert.illegal_parameter, "RFC 5246 7.4.1.2", "a ClientHello without null compression")
     INAPPROPRIATE_FALLBACK = (
         Alert.inappropriate_fallback,

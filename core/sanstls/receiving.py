@@ -26,6 +26,7 @@ from sanstls.handshake.vocabulary import Flow, Wait
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch, RecordLayer
 from sanstls.record.limits import MAX_EMPTY_RECORDS, MAX_KEPT_WHILE_WAITING, MAX_KEY_UPDATES, MAX_WARNING_ALERTS
+from sanstls.record.reader import SKIPPED
 from sanstls.wire.codec import Struct, WireError
 from sanstls.wire.extensions import DuplicateExtension, MisplacedExtension
 from sanstls.wire.messages import Alert, Finished, HandshakeMessage, KeyUpdate
@@ -187,7 +188,7 @@ class ReceivingHalf:
             content_type, content = record
             if content_type == _APPLICATION_DATA:
                 self._receive_application_data(content)
-            else:
+            elif record is not SKIPPED:
                 self._receive_other(content_type, content)
 
     def _may_read_on(self) -> bool:
@@ -205,7 +206,8 @@ class ReceivingHalf:
         return records.reader.opener is not None and not records.messages.may_change_keys
 
     def _receive_application_data(self, content: bytes) -> None:
-        if not self._may_receive_data:
+        is_early = self._records.read_epoch is Epoch.early
+        if not self._may_receive_data and not is_early:
             raise PeerMisbehaviour.PREMATURE_APPLICATION_DATA()
         if self._records.messages.has_partial:
             raise PeerMisbehaviour.INTERLEAVED_RECORD()
@@ -213,9 +215,17 @@ class ReceivingHalf:
             self._trace_received("ApplicationData", ContentType.application_data, len(content))
         if content:
             self._empty_records = self._key_updates = 0
-            self._events.append(DataReceived(content))
+            if is_early:
+                self._count_early_data(len(content))
+            self._events.append(DataReceived(content, is_early))
         else:
             self._count_empty_record()
+
+    def _count_early_data(self, size: int) -> None:
+        """RFC 9846 4.3.10: no more than the ticket allows."""
+        self._records.early_data_left -= size
+        if self._records.early_data_left < 0:
+            raise PeerMisbehaviour.TOO_MUCH_EARLY_DATA(f"{-self._records.early_data_left} bytes")
 
     def _count_empty_record(self) -> None:
         self._empty_records += 1

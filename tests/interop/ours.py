@@ -57,13 +57,14 @@ def our_client(
     server_name: str | None = NAME,
     own: Kind | None = None,
     session: Session | None = None,
+    early_data: bool = False,
     **settings: Any,
 ) -> ClientConnection:
     """Trusts the tests' root; ``own`` is the certificate that it can show."""
     defaults: dict[str, Any] = {"verify": PrivatePKI(certificates.store), "groups": CURVES}
     if own is not None:
         defaults["credentials"] = (certificates[own].credential,)
-    return ClientConnection(ClientConfig(**(defaults | settings)), server_name, session=session)
+    return ClientConnection(ClientConfig(**(defaults | settings)), server_name, session=session, early_data=early_data)
 
 
 def our_server(

@@ -15,6 +15,7 @@ from sanstls import (
     CipherSuite,
     PreSharedKey,
     ProtocolVersion,
+    ReplayWindow,
     Session,
     SessionIssued,
     SessionLookupRequest,
@@ -202,3 +203,53 @@ def test_our_server_with_an_external_key(certificates: Certificates) -> None:
         assert talk.info.external_psk
         talk.connection.send_data(b"Hello.\n")
         talk.until_said(b"Hello.\n")
+
+
+# Early data -------------------------------------------------------------------------------------------------------
+
+EARLY: dict[str, Any] = {"max_early_data": 16384, "replay_protection": ReplayWindow()}
+
+
+def test_our_clients_early_data(certificates: Certificates) -> None:
+    OPENSSL.require()
+    server, port = OPENSSL.serve(certificates, "p256", "-tls1_3", "-early_data", "-max_early_data", "10000")
+    with server:
+        with Talk(our_client(certificates), connect(port), server) as talk:
+            talk.until(lambda: talk.of(SessionReceived), "a ticket")
+            session = received(talk.of(SessionReceived))
+            assert session.max_early_data == 10000
+            talk.connection.close()
+            talk.until_eof()
+        again = our_client(certificates, session=session, early_data=True)
+        assert again.send_early_data(b"Before anything else.\n") == 22
+        with Talk(again, connect(port), server) as talk:
+            talk.until_open()
+            assert talk.info.early_data
+            talk.connection.send_data(b"And then.\n")
+            talk.until_said(b"Before anything else.", b"And then.")
+
+
+def test_early_data_for_our_server(certificates: Certificates, tmp_path: Path) -> None:
+    OPENSSL.require()
+    settings = EARLY | {"ticket_keys": TicketKeyRing.generate()}
+    kept, early = tmp_path / "session.pem", tmp_path / "early.txt"
+    early.write_bytes(b"Before anything else.\n")
+    with Listener() as listener:
+        with (
+            OPENSSL.connect(certificates, listener.port, "-tls1_3", "-sess_out", kept) as client,
+            Talk(our_server(certificates, **settings), listener.accept(client), client) as talk,
+        ):
+            talk.until_open()
+            talk.connection.send_data(b"Hello.\n")
+            talk.until_said(b"Hello.")
+            talk.connection.close()
+            talk.until_eof()
+        options = ["-tls1_3", "-sess_in", kept, "-early_data", early]
+        with (
+            OPENSSL.connect(certificates, listener.port, *options) as client,
+            Talk(our_server(certificates, **settings), listener.accept(client), client) as talk,
+        ):
+            talk.until_open()
+            assert talk.info.early_data
+            talk.until_received(b"Before anything else.\n")
+            talk.until_said(b"Early data was accepted")

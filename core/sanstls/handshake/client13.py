@@ -23,6 +23,7 @@ from sanstls.handshake.authentication import (
     stapled,
     verify_peer,
 )
+from sanstls.handshake.early_data import drop_early_data, settle_early_data
 from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
     answer_retry,
@@ -46,6 +47,7 @@ from sanstls.wire.messages import (
     CertificateVerify,
     ClientHello,
     EncryptedExtensions,
+    EndOfEarlyData,
     Finished,
     ServerHello,
 )
@@ -58,6 +60,7 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     """ServerHello, or HelloRetryRequest, to client Finished (RFC 9846 2, figures 1 and 2)."""
     # Key exchange (4.2)
     suite = check_server_hello(hs, hello, server_hello)
+    is_early = hs.early_data is not None
     hs.start_transcript(suite, is_retried=server_hello.is_retry, keeps_messages=server_hello.is_retry)
     retry: ServerHello | None = None
     if server_hello.is_retry:
@@ -69,7 +72,7 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
         check_server_hello(hs, hello, server_hello)
         check_server_hello_after_retry(retry, server_hello)
     hs.notify(ServerHelloReceived(server_hello))
-    if retry is None:
+    if retry is None and not is_early:
         _send_change_cipher_spec(hs, hello)
     psk = selected_psk(hs.psks, hello, server_hello, suite)
     hs.transcript.forget_messages()
@@ -78,6 +81,9 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     # Server parameters (4.4)
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)
     protocol = check_encrypted_extensions(hello, encrypted_extensions)
+    takes_early_data = settle_early_data(hs, encrypted_extensions, psk, suite, protocol)
+    if is_early and retry is None and not takes_early_data:
+        hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
 
     # Authentication of the server (4.5): by its certificate, or by the pre-shared key alone (2.2)
     request: CertificateRequest | None = None
@@ -96,6 +102,12 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
     exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
     hs.records.set_read_secret(Epoch.application, suite, server_application_secret)
+
+    # The end of early data (4.6)
+    if takes_early_data:
+        hs.early_data = None
+        hs.send(EndOfEarlyData())
+        hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
 
     # Authentication of the client, if it is asked for, and its Finished (4.5)
     credential: Credential | None = None
@@ -118,6 +130,7 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
         hello_retried=retry is not None,
         resumed=psk is not None and psk.session is not None,
         external_psk=psk is not None and psk.session is None,
+        early_data=takes_early_data,
     )
     return Established13(
         info,
@@ -178,7 +191,11 @@ def _retry(hs: ClientHandshake, hello: ClientHello, retry: ServerHello) -> Clien
     selected = retry.extensions.get(KeyShareHelloRetryRequest)
     hs.notify(HelloRetryRequested(retry, selected.selected_group if selected else None))
     second = answer_retry(hs, hello, retry)
-    _send_change_cipher_spec(hs, hello)
+    if hs.early_data is None:
+        _send_change_cipher_spec(hs, hello)
+    else:
+        hs.records.stop_early_data()
+        drop_early_data(hs)
     return hs.send(second)
 
 
@@ -199,7 +216,8 @@ def _install_handshake_keys(
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
     server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
     # The sending keys come first, so that an alert about what must not be between the keys is protected.
-    hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
+    if hs.early_data is None:  # else early data goes on until the server has said what it makes of it
+        hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
     hs.records.set_read_secret(Epoch.handshake, suite, server_secret)
     hs.key_shares = {}
     return group, client_secret, server_secret

@@ -10,10 +10,12 @@ from sanstls.handshake.psk13 import Psk, bind, offered_psks, psk_extension
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.sessions import Session
 from sanstls.wire.extensions import (
     HELLO_RETRY_REQUEST_RANDOM,
     CertificateAuthorities,
     Cookie,
+    EarlyDataIndication,
     Extension,
     Extensions,
     KeyShareClientHello,
@@ -70,6 +72,8 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
             session_id = session.session_id or session_id or config.random(32)
     if config.speaks_tls13:
         hs.psks = offered_psks(hs)
+        if hs.wants_early_data and early_data_of(config, hs.session):
+            extensions.append(EarlyDataIndication())
         if hs.psks:
             extensions.append(psk_extension(hs, hs.psks))
     hello = ClientHello(
@@ -81,6 +85,13 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
         extensions=Extensions(extensions),
     )
     return bind(hs, hello, hs.psks)
+
+
+def early_data_of(config: ClientConfig, session: Session | None) -> int:
+    """RFC 9846 4.3.10: how much early data a session allows, if this configuration would agree on the same again."""
+    if session is None or session.version != _TLS13 or session.cipher_suite not in config.suites13:
+        return 0
+    return session.max_early_data if session.alpn is None or session.alpn in config.alpn else 0
 
 
 def _is_ip_address(server_name: str) -> bool:
@@ -426,9 +437,11 @@ def build_certificate_request(config: ServerConfig) -> CertificateRequest:
     return CertificateRequest(b"", Extensions(extensions))
 
 
-def build_encrypted_extensions(protocol: str | None, *, is_name_used: bool) -> EncryptedExtensions:
+def build_encrypted_extensions(
+    protocol: str | None, *, is_name_used: bool, takes_early_data: bool = False
+) -> EncryptedExtensions:
     """RFC 9846 4.4.1."""
-    extensions: list[Extension] = []
+    extensions: list[Extension] = [EarlyDataIndication()] if takes_early_data else []
     if is_name_used:
         extensions.append(ServerNameAcknowledgement())
     if protocol is not None:

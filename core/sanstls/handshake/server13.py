@@ -12,6 +12,7 @@ from sanstls.handshake.authentication import (
     peer_public_key,
     verify_peer,
 )
+from sanstls.handshake.early_data import accepts_early_data, install_early_keys, skip_early_data
 from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
     build_certificate_request,
@@ -35,7 +36,7 @@ from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
 from sanstls.sessions import Session
 from sanstls.wire.extensions import PskKeyExchangeModes
-from sanstls.wire.messages import Certificate, CertificateVerify, ClientHello, Finished
+from sanstls.wire.messages import Certificate, CertificateVerify, ClientHello, EndOfEarlyData, Finished
 from sanstls.wire.registries import AlertDescription, ExtensionType, ProtocolVersion, PskKeyExchangeMode
 
 __all__ = ["server_handshake13"]
@@ -58,13 +59,17 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         retry = hs.send(build_hello_retry_request(hello, suite, group))
         hs.notify(HelloRetryRequested(retry, group))
         _send_change_cipher_spec(hs, hello)
+        skip_early_data(hs, hello)
         second = yield from hs.expect(ClientHello)
+        hs.records.skip_early_data(0)
         client_share = check_retried_hello(hello, second, group)
         hello = second
 
     # Who this server is: by a pre-shared key (4.3.11), or else by a certificate (4.5.1.2)
     psk = yield from choose_psk(hs, hello, suite)
     hs.transcript.forget_messages()
+    takes_early_data = yield from accepts_early_data(hs, hello, psk, suite, protocol)
+    up_to_client_hello = hs.transcript_hash()
     credential, scheme = (None, None) if psk is not None else choose_credential(config, hello, server_name)
     server_hello, shared_secret = build_server_hello(hs, hello, group, client_share, psk)
     hs.send(server_hello)
@@ -72,17 +77,20 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         _send_change_cipher_spec(hs, hello)
 
     hs.schedule = KeySchedule(suite.hash_name, None if psk is None else psk.secret)
+    if takes_early_data and psk is not None:
+        install_early_keys(hs, up_to_client_hello, suite, psk)
     hs.schedule.extract(shared_secret)
     up_to_server_hello = hs.transcript_hash()
     client_secret = hs.derive_secret(b"c hs traffic", up_to_server_hello)
     server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
     # The sending keys come first, so that an alert about what must not be between the keys can be read.
     hs.records.set_write_secret(Epoch.handshake, suite, server_secret)
-    hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
+    if not takes_early_data:
+        hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
 
     # Server parameters (4.4) and authentication (4.5)
     is_name_used = server_name is not None and credential is not None and credential.matches(server_name)
-    hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used))
+    hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used, takes_early_data=takes_early_data))
     if credential is not None and scheme is not None:
         if config.verify is not None:
             hs.send(build_certificate_request(config))
@@ -99,6 +107,11 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
     exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
     hs.records.set_write_secret(Epoch.application, suite, server_application_secret)
+
+    # The end of early data (4.6)
+    if takes_early_data:
+        yield from hs.expect(EndOfEarlyData)
+        hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
 
     # Authentication of the client, if it was asked for, and its Finished (4.5)
     client = ClientIdentity() if psk is None else psk.client
@@ -123,6 +136,7 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         hello_retried=is_retried,
         resumed=psk is not None and psk.session is not None,
         external_psk=psk is not None and psk.session is None,
+        early_data=takes_early_data,
     )
     return Established13(
         info,

@@ -43,6 +43,7 @@ class Records(Protocol):
 
     write_epoch: Epoch
     read_epoch: Epoch
+    early_data_left: int
 
     def send_message(self, message: bytes) -> None:
         """Send a handshake message."""
@@ -65,9 +66,20 @@ class Records(Protocol):
     def set_write_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """Send under these keys from now on."""
 
+    def skip_early_data(self, size: int) -> None:
+        """Pass over what can't be read, up to this many bytes in all, until something can."""
+
+    def stop_early_data(self) -> None:
+        """Send in the clear again: a second ClientHello follows."""
+
 
 # For the labels of RFC 9846 7.1: the secret's name there and in an SSLKEYLOGFILE, and what it is for.
 _SECRETS = {
+    b"c e traffic": (
+        "client_early_traffic_secret",
+        "CLIENT_EARLY_TRAFFIC_SECRET",
+        "protects the client's early data, without forward secrecy",
+    ),
     b"c hs traffic": (
         "client_handshake_traffic_secret",
         "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
@@ -182,10 +194,27 @@ class Handshake:
             self.notify(KeysDerived(name, use, fingerprint))
 
 
+class EarlyData:
+    """What a client sends before the server has said anything: how much may still be sent, and what was."""
+
+    __slots__ = ("left", "sent")
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.sent: list[bytes] = []
+
+    def take_back(self) -> bytes:
+        """All that was sent."""
+        self.left = 0
+        data = b"".join(self.sent)
+        self.sent.clear()
+        return data
+
+
 class ClientHandshake(Handshake):
     """A client's handshake."""
 
-    __slots__ = ("config", "key_shares", "psks", "server_name", "session")
+    __slots__ = ("config", "early_data", "key_shares", "psks", "server_name", "session", "wants_early_data")
 
     def __init__(
         self,
@@ -196,6 +225,8 @@ class ClientHandshake(Handshake):
         session: Session | None = None,
     ) -> None:
         super().__init__(config, records, events)
+        self.wants_early_data = False
+        self.early_data: EarlyData | None = None
         self.session = session
         self.psks: list[tuple[bytes, Psk]] = []
         """What is offered, with identities, in order."""
@@ -232,6 +263,7 @@ def _ask(config: ClientConfig | ServerConfig, request: Request[_T], own_answer: 
 
 __all__ = [
     "ClientHandshake",
+    "EarlyData",
     "Flow",
     "Handshake",
     "Records",

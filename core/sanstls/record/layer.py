@@ -30,13 +30,15 @@ class Epoch(Enum):
 class RecordLayer:
     """Records in both directions."""
 
-    __slots__ = ("is_tls12", "messages", "read_epoch", "reader", "write_epoch", "writer")
+    __slots__ = ("early_data_left", "is_tls12", "messages", "read_epoch", "reader", "write_epoch", "writer")
 
     def __init__(self) -> None:
         self.reader = RecordReader()
         self.writer = RecordWriter()
         self.messages = MessageReader()
         self.is_tls12 = False
+        self.early_data_left = 0
+        """How many bytes of early data the peer may still send."""
         self.read_epoch = Epoch.plaintext
         self.write_epoch = Epoch.plaintext
 
@@ -68,6 +70,16 @@ class RecordLayer:
             raise PeerMisbehaviour.MESSAGE_ACROSS_KEY_CHANGE()
         self.reader.opener = Opener12(suite, key, iv)
         self.read_epoch = Epoch.application
+
+    def skip_early_data(self, size: int) -> None:
+        """Pass over what can't be read, up to this many bytes in all, until something can."""
+        self.reader.skippable = size
+
+    def stop_early_data(self) -> None:
+        """Send in the clear again: a second ClientHello follows."""
+        self.writer.flush_messages()
+        self.writer.sealer = None
+        self.write_epoch = Epoch.plaintext
 
     def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """From now on, receive under the keys of this traffic secret."""

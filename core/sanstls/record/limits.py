@@ -20,6 +20,9 @@ MAX_CERTIFICATE_MESSAGE: Final = 128 * 1024
 MAX_CHAIN: Final = 10
 """The most certificates in a chain."""
 
+MAX_SKIPPED_BEYOND_EARLY_DATA: Final = 14 * 1024
+"""So much more than its bound of early data a server skips of what it does not take: headers, tags, and padding."""
+
 MAX_KEPT_WHILE_WAITING: Final = 256 * 1024
 """The most bytes kept while a request waits for its answer."""
 

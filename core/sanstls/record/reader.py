@@ -5,7 +5,10 @@ from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.record.protection import Opener
 from sanstls.record.protection12 import Opener12
 
-__all__ = ["RecordReader"]
+__all__ = ["SKIPPED", "RecordReader"]
+
+SKIPPED = (-1, b"")
+"""In place of a record: one that was passed over."""
 
 _HEADER = 5
 _ALERT, _CCS, _APPLICATION_DATA = 21, 20, 23
@@ -20,7 +23,7 @@ class RecordReader:
     left over between calls is copied.
     """
 
-    __slots__ = ("_left", "_position", "_size", "_view", "allows_plain_alert", "opener", "seen_first")
+    __slots__ = ("_left", "_position", "_size", "_view", "allows_plain_alert", "opener", "seen_first", "skippable")
 
     def __init__(self) -> None:
         self._left = b""
@@ -32,6 +35,8 @@ class RecordReader:
         # A client that can't go on after the ServerHello has no keys for its alert (RFC 9846 6): until the
         # first protected record has come, a plain alert is believed.
         self.allows_plain_alert = False
+        # Early data that is not taken can't be read, and is skipped up to so many bytes (RFC 9846 4.3.10).
+        self.skippable = 0
 
     @property
     def kept(self) -> int:
@@ -71,7 +76,7 @@ class RecordReader:
         return self._view[self._position]
 
     def next_record(self) -> tuple[int, bytes] | None:
-        """The next record, or ``None`` if it is not complete. Raises :class:`PeerError`."""
+        """The next record, or ``None`` if it is not complete, or ``SKIPPED``. Raises :class:`PeerError`."""
         start = self._position
         body = start + _HEADER
         view = self._view
@@ -91,8 +96,14 @@ class RecordReader:
             if end > self._size:
                 return None
             self._position = end
-            record = opener.open(view[start:body], view[body:end])
+            try:
+                record = opener.open(view[start:body], view[body:end])
+            except PeerError as error:
+                if error.kind is not PeerMisbehaviour.BAD_RECORD_MAC or not self._skip(end - start):
+                    raise
+                return SKIPPED
             self.allows_plain_alert = False
+            self.skippable = 0
             return record
         if not self.seen_first:
             self._check_first(bytes(view[start : start + 16]))
@@ -100,13 +111,23 @@ class RecordReader:
             raise PeerMisbehaviour.UNKNOWN_RECORD_TYPE(f"type {content_type}")
         if opener is not None and content_type != _CCS and not (content_type == _ALERT and self.allows_plain_alert):
             raise PeerMisbehaviour.UNPROTECTED_RECORD(f"type {content_type}")
-        if end - body > MAX_PLAINTEXT:
+        is_skippable = content_type == _APPLICATION_DATA and end - start <= self.skippable
+        if end - body > MAX_PLAINTEXT and not is_skippable:
             raise PeerMisbehaviour.RECORD_OVERFLOW(f"{end - body} bytes of plaintext")
         if end > self._size:
             return None
         self._position = end
+        if content_type == _APPLICATION_DATA and self._skip(end - start):
+            return SKIPPED
         self.seen_first = True
         return content_type, bytes(view[body:end])
+
+    def _skip(self, size: int) -> bool:
+        """Whether a record of this size may be passed over."""
+        if size > self.skippable:
+            return False
+        self.skippable -= size
+        return True
 
     def _check_first(self, start: bytes) -> None:
         """Say what came instead of TLS: plain HTTP, an SSL 2.0 hello, or something else (RFC 9846 E.2)."""
