@@ -16,6 +16,7 @@ OTHERS = (
     "3. The modern handshake, in memory",
     "5. The modern handshake with Python's ssl",
     "6. The modern handshake with a HelloRetryRequest",
+    "7. The modern handshake resumed, with early data",
 )
 CLASSIC_STEPS = (
     "ClientHello",
@@ -53,12 +54,12 @@ def test_all_handshakes_complete() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr == ""
     lines = run.stdout.splitlines()
-    assert lines[-1].startswith("All 6 handshakes completed")
+    assert lines[-1].startswith("All 7 handshakes completed")
     for start in (*OTHERS, *WITH_OPENSSL):
         assert any(line.startswith(start) for line in lines), start
-    assert sum("HANDSHAKE COMPLETE" in line for line in lines) == 5  # the sixth is shown up to the ServerHello
+    assert sum("HANDSHAKE COMPLETE" in line for line in lines) == 6  # the sixth is shown up to the ServerHello
     assert sum("verified for demo.example" in line for line in lines) == 4
-    assert sum("Alert: close_notify" in line for line in lines) == 10
+    assert sum("Alert: close_notify" in line for line in lines) == 12
     assert any("HelloRetryRequest ·" in line for line in lines)
     assert all(len(line) <= 120 for line in lines)
 
@@ -86,6 +87,8 @@ def test_the_classic_handshake_is_told_in_eight_steps() -> None:
     pairs = re.findall(r"^  (\w+) +([0-9a-f]{16}) = ([0-9a-f]{16})$", parts[0], re.MULTILINE)
     assert [name for name, _, _ in pairs] == ["premaster_secret", "master_secret", "key_block"]
     assert all(one == other for _, one, other in pairs)
+    assert "ApplicationData · 29 bytes · early data keys" in parts[6]
+    assert "· resumed" in parts[6]
     for part in parts[2:5]:
         assert "forward secrecy:" in part
         assert "no forward secrecy" not in part

@@ -25,6 +25,7 @@ NAME = "demo.example"
 HOST = "127.0.0.1"
 TIMEOUT = 15.0  # seconds, for each step that waits
 PROTOCOL = "demo/1"
+EARLY = b"Before anything else: hello!\n"
 QUESTION, ANSWER = b"Who is there?\n", b"Somebody whom you can believe.\n"
 
 CLASSIC = sanstls.CipherSuite.TLS_RSA_WITH_AES_128_GCM_SHA256
@@ -45,12 +46,14 @@ class Shown(NamedTuple):
 
 
 class World(NamedTuple):
-    """The certificates of the demo, by the kind of their key."""
+    """The certificates of the demo, by the kind of their key, and what its servers share."""
 
     elliptic: Pki
     rsa: Pki
+    ticket_keys: sanstls.TicketKeyRing
+    replay_protection: sanstls.ReplayWindow
 
-    def client(self, *, is_classic: bool = False) -> sanstls.ClientConnection:
+    def client(self, *, is_classic: bool = False, session: sanstls.Session | None = None) -> sanstls.ClientConnection:
         """A client that believes the root."""
         verify = sanstls.PrivatePKI(sanstls.TrustStore.from_pem(self.rsa.root if is_classic else self.elliptic.root))
         if is_classic:
@@ -60,7 +63,7 @@ class World(NamedTuple):
             )
         else:
             config = sanstls.ClientConfig(verify=verify, alpn=(PROTOCOL,), trace=True)
-        return sanstls.ClientConnection(config, NAME)
+        return sanstls.ClientConnection(config, NAME, session=session, early_data=session is not None)
 
     def server(
         self, groups: tuple[sanstls.NamedGroup, ...] = (HYBRID, X25519), *, is_classic: bool = False
@@ -75,6 +78,9 @@ class World(NamedTuple):
                 groups=groups,
                 trace=True,
                 legacy_rsa_key_transport=is_classic,
+                ticket_keys=self.ticket_keys,
+                max_early_data=1024,
+                replay_protection=self.replay_protection,
             )
         )
 
@@ -94,9 +100,12 @@ def data_in(events: list[sanstls.Event]) -> bytes:
 
 
 def in_memory(
-    client: sanstls.ClientConnection, server: sanstls.ServerConnection
+    client: sanstls.ClientConnection, server: sanstls.ServerConnection, *, already: bytes = b""
 ) -> tuple[list[sanstls.Event], list[sanstls.Event]]:
-    """A whole connection, both sides in this process and without a socket. Gives the events of both."""
+    """A whole connection, both sides in this process and without a socket. Gives the events of both.
+
+    ``already`` is what the client has sent before.
+    """
     of_client: list[sanstls.Event] = []
     of_server: list[sanstls.Event] = []
 
@@ -115,7 +124,10 @@ def in_memory(
     exchange()
     server.close()
     exchange()
-    check((data_in(of_server), data_in(of_client)) == (QUESTION, ANSWER), "the data did not arrive as it was sent")
+    check(
+        (data_in(of_server), data_in(of_client)) == (already + QUESTION, ANSWER),
+        "the data did not arrive as it was sent",
+    )
     check(client.state is sanstls.ConnectionState.CLOSED, "the connection was not closed properly")
     return of_client, of_server
 
@@ -152,6 +164,19 @@ def retry_in_memory(world: World) -> Shown:
     check(client.info.hello_retried, "there was no HelloRetryRequest")
     start = next(i for i, event in enumerate(events) if isinstance(event, sanstls.ServerHelloReceived))
     return Shown(events[:start])
+
+
+def resumed_in_memory(world: World) -> Shown:
+    """The session of a first connection, resumed with early data."""
+    first = world.server()
+    of_client, _ = in_memory(world.client(), first)
+    session = next(event.session for event in of_client if isinstance(event, sanstls.SessionReceived))
+    client = world.client(session=session)
+    check(client.send_early_data(EARLY) == len(EARLY), "no early data was taken")
+    server = world.server()
+    events, of_server = in_memory(client, server, already=EARLY)
+    check(client.info.resumed and client.info.early_data, "the session was not resumed with early data")
+    return Shown(events, remark=same_keys(events, of_server))
 
 
 # Over a socket ---------------------------------------------------------------------------------------------------
@@ -304,7 +329,8 @@ PARTS = (
     Part(
         "The modern handshake, in memory: our client and our server",
         "TLS 1.3, the default. Nothing is encrypted to the certificate's key: it only signs, and the secret is\n"
-        "agreed on with keys that are made for this connection and forgotten. So who gets the server's private key\n"
+        "agreed on with keys that are made for this connection and forgotten (X25519 together with ML-KEM, so that\n"
+        "no quantum computer can find it later either). So who gets the server's private key\n"
         "later can't read this recording, but could read the classic one: that is forward secrecy. And the\n"
         "certificate itself is already protected.",
         modern_in_memory,
@@ -325,12 +351,20 @@ PARTS = (
         "The server wants secp384r1, for which the client sent no share, so it asks for one. Up to the ServerHello.",
         retry_in_memory,
     ),
+    Part(
+        "The modern handshake resumed, with early data (0-RTT), in memory",
+        "The client remembers a session: no certificate is shown, and data goes out with the ClientHello. Such\n"
+        "data has no forward secrecy and could be replayed; the server takes it once.",
+        resumed_in_memory,
+    ),
 )
 
 
 def main() -> int:
     """Run all parts; the exit code is 0 if all went well."""
-    world = World(make_pki(NAME), make_pki(NAME, key_type="rsa"))
+    world = World(
+        make_pki(NAME), make_pki(NAME, key_type="rsa"), sanstls.TicketKeyRing.generate(), sanstls.ReplayWindow()
+    )
     has_openssl = shutil.which("openssl") is not None
     failed = 0
     for number, part in enumerate(PARTS, 1):

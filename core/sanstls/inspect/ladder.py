@@ -15,6 +15,8 @@ from sanstls.events import (
     ConnectionFailed,
     ConnectionInfo,
     DataReceived,
+    EarlyDataAccepted,
+    EarlyDataRejected,
     Event,
     HandshakeComplete,
     HelloRetryRequested,
@@ -160,7 +162,7 @@ class _Ladder:
 
     def walk(self, events: list[Event]) -> None:
         """Draw everything."""
-        self._head()
+        self._head(events)
         is_traced = any(isinstance(event, MessageSent | MessageReceived | KeysDerived) for event in events)
         if not is_traced:
             self._note("No messages were traced; a configuration with trace=True has them traced")
@@ -183,14 +185,16 @@ class _Ladder:
                 self._note(f"{_shown(type(event).__name__)}: it can't be shown")
         self.lines.append("╵" + " " * self._inside + "╵")
 
-    def _head(self) -> None:
+    def _head(self, events: list[Event]) -> None:
         left, right = "client", "server"
         if self._role == "client":
             left += " (this side)"
         else:
             right = "(this side) " + right
         self.lines.append(left + right.rjust(self._width - len(left)))
-        legend = " · ".join(f"{rule * 3} {epoch.value}" for epoch, rule in _RULES.items() if epoch != Epoch.early)
+        shown = {event.epoch for event in events if isinstance(event, MessageSent | MessageReceived)}
+        shown |= {Epoch.plaintext, Epoch.handshake, Epoch.application}
+        legend = " · ".join(f"{rule * 3} {epoch.value}" for epoch, rule in _RULES.items() if epoch in shown)
         self.lines += _wrap(legend, self._width)
         self.lines.append("╷" + " " * self._inside + "╷")
 
@@ -252,7 +256,7 @@ class _Ladder:
             name = "HelloRetryRequest"
         is_own = isinstance(event, MessageSent)
         goes_right = is_own == (self._role == "client")
-        self._begin_step(name, f"{'client' if goes_right else 'server'} {name}")
+        self._begin_step(name, f"{'client' if goes_right else 'server'} {name}", f"{event.epoch.name} {name}")
         explanation = (MESSAGES12 if self._is_tls12 else MESSAGES13).get(name, "")
         if isinstance(message, Alert):
             explanation = explain_alert(message.description)
@@ -286,6 +290,10 @@ class _Ladder:
                 self._begin_step("PeerVerified")
                 self._note(_verified(verified, self._is_tls12))
                 self._is_verified = True
+            case EarlyDataAccepted():
+                self._note("the server takes the early data (RFC 9846 4.3.10)")
+            case EarlyDataRejected(data=data):
+                self._note(f"the server has dropped the early data: {_count(len(data))} are the caller's again")
             case SessionReceived(session=session):
                 self._note(f"this connection can be resumed for {session.lifetime} s")
             case KeysUpdated(direction=direction):

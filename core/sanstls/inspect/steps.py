@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sanstls.events import Event, KeysDerived, MessageReceived, MessageSent
-from sanstls.wire.extensions import SelectedVersion, SupportedVersions
+from sanstls.wire.extensions import SelectedPsk, SelectedVersion, SupportedVersions
 from sanstls.wire.messages import ClientHello, ServerHello
 from sanstls.wire.messages12 import ClientKeyExchangeRSA
 from sanstls.wire.registries import ProtocolVersion
@@ -23,7 +23,7 @@ def _step(title: str, *begins_with: str) -> Step:
     return Step(title, frozenset(begins_with))
 
 
-_SECURE = _step("Secure communication", "ApplicationData")
+_SECURE = _step("Secure communication", "application ApplicationData")
 VERIFICATION = _step("Verification of the certificate against a trusted CA", "PeerVerified")
 _CLIENT_FINISHED12 = _step("The client's Finished", "client ChangeCipherSpec", "client Finished")
 _SERVER_FINISHED12 = _step("The server's Finished", "server NewSessionTicket", "server ChangeCipherSpec")
@@ -38,6 +38,29 @@ TLS13 = (
     _step("Session keys, from the shared secret and the whole handshake", "client_application_traffic_secret_0"),
     _step("The client's Finished", "client Finished"),
     _SECURE,
+)
+
+
+_SHARED_KEY = (
+    _step("Handshake keys: from here on all is encrypted", "client_handshake_traffic_secret"),
+    _step("The server's parameters; it shows no certificate", "EncryptedExtensions"),
+    _step("The server's Finished: its proof, by the key that both have", "server Finished"),
+    _step("Session keys, from the shared secret and the whole handshake", "client_application_traffic_secret_0"),
+    _step("The client's Finished", "client EndOfEarlyData", "client Finished"),
+    _SECURE,
+)
+PSK13 = (
+    _step("ClientHello: what the client can do, its key share, the key that it remembers", "ClientHello"),
+    _step("ServerHello: that key is taken, and a key share makes it new", "ServerHello"),
+    *_SHARED_KEY,
+)
+EARLY13 = (
+    PSK13[0],
+    _step(
+        "Early data: sent before the server has said anything, and without forward secrecy",
+        "client_early_traffic_secret",
+    ),
+    *PSK13[1:],
 )
 
 
@@ -87,9 +110,14 @@ def is_tls12(events: Iterable[Event]) -> bool:
 
 def steps_of(events: list[Event]) -> tuple[Step, ...]:
     """The steps of the handshake that these events are of."""
-    if not is_tls12(events):
-        return TLS13
     messages = _messages(events)
+    if not is_tls12(events):
+        is_early = any(isinstance(event, KeysDerived) and "early" in event.name for event in events)
+        takes_key = any(
+            isinstance(event.message, ServerHello) and SelectedPsk.extension_type in event.message.extensions
+            for event in messages
+        )
+        return (EARLY13 if is_early else PSK13) if takes_key else TLS13
     has_certificate = any(event.name == "Certificate" for event in messages)
     has_finished = any(event.name == "Finished" for event in messages)
     if has_finished and not has_certificate:
