@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from sanstls import AlertDescription, ConnectionInfo, Event, LocalError, Request, TLSError
 from sanstls_io import keylog
@@ -68,7 +68,8 @@ class TLSSocket:
     ``answers`` is called with every request that the configuration defers, in the
     thread whose call came to it, and without a lock: it may take its time. ``on_event`` is
     told every event (a trace, sessions, ...), while the connection is locked: it
-    must not use the socket. ``SSLKEYLOGFILE`` is honoured if the configuration has ``key_log=True``.
+    must not use the socket. ``already_read`` is what of the peer's TLS was read from the socket
+    before. ``SSLKEYLOGFILE`` is honoured if the configuration has ``key_log=True``.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class TLSSocket:
         sock: socket.socket,
         connection: Connection,
         *,
+        already_read: bytes = b"",
         answers: Answers | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class TLSSocket:
         self._state = threading.RLock()
         self._unsent: deque[bytes | memoryview] = deque()  # under _writing
         self._is_left_to_writer = False  # who holds _writing has more to send when it lets go
+        self._already_read = already_read
         self._is_more_expected = False
         self._broken: OSError | None = None  # why nothing can be sent any more
         self._is_shut_for_reading = False
@@ -244,6 +247,9 @@ class TLSSocket:
 
     def _read(self, deadline: float | None) -> bytes:
         sock = self._socket
+        if self._already_read:
+            kept, self._already_read = self._already_read, b""
+            return kept
         data = _read_at_once(sock) if self._is_more_expected else None
         while data is None:
             self._flush()
@@ -326,6 +332,18 @@ class TLSSocket:
                 self._drain(deadline)
         finally:
             self._release_writing()
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Send what is in ``file`` (opened for bytes) from ``offset`` on, ``count`` bytes at most: how many it were."""
+        file.seek(offset)
+        sent = 0
+        while count is None or sent < count:
+            data = file.read(_SEND_SIZE if count is None else min(_SEND_SIZE, count - sent))
+            if not data:
+                break
+            self.sendall(data)
+            sent += len(data)
+        return sent
 
     def _seal(self, data: Buffer, deadline: float | None) -> None:
         """Queue data, when all that was queued before is sent. Needs ``_writing``."""
@@ -470,6 +488,11 @@ class TLSSocket:
             if self._pump.available:
                 raise LocalError('there is data to receive: unwrap when recv() has given b""')
             return self._pump.receive(1) is not None
+
+    def detach(self) -> int:
+        """Let the plain socket's descriptor go, without closing anything: it is returned, and the caller's then."""
+        sock, self._sock = self._socket, None
+        return sock.detach()
 
     def abort(self, alert: AlertDescription = AlertDescription.internal_error) -> None:
         """End the connection at once with this alert. The socket stays open, for :meth:`close`."""

@@ -233,7 +233,7 @@ def test_a_look_up_that_takes_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -
         blocking.connect(NAME, 1, client_config(), timeout=SHORT / 10)
 
 
-@pytest.mark.parametrize("method", ["connect", "setsockopt", "recv"])
+@pytest.mark.parametrize("method", ["connect_ex", "setsockopt", "recv"])
 def test_an_interruption_leaves_no_socket_open(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((HOST, 0)) as listener, monkeypatch.context() as patched:
         original = getattr(socket.socket, method)
