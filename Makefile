@@ -37,8 +37,9 @@ layers: .venv/.stamp  ## import-linter: arrows only point down, and the core doe
 
 check: lint types layers test  ## all of the four: what has to pass before a change is merged
 
-bench: .venv/.stamp  ## measure side by side with the ssl module
+bench: .venv/.stamp  ## measure side by side with the ssl module: core, bindings, and the padding oracle (with ARGS: the core alone)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python tests/benchmarks/bench_bindings.py && $(BIN)/python tests/benchmarks/padding_oracle.py)
 
 fuzz: .venv/.stamp  ## run the tests marked `fuzz` with very many random examples (no coverage-guided harness yet)
 	@echo "No coverage-guided harness yet: this runs the tests marked 'fuzz' with hypothesis' profile 'long'."

@@ -1,4 +1,4 @@
-"""A client on a plain socket: ``python examples/blocking_client.py HOST PORT ROOTS.pem`` fetches a page and prints it."""
+"""A client with plain sockets: ``python examples/blocking_client.py HOST PORT ROOTS.pem`` prints a page."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An echo server with threads: ``python examples/blocking_server.py PORT CHAIN.pem KEY.pem``; port 0: any that is free."""
+"""An echo server with threads: ``python examples/blocking_server.py PORT CHAIN.pem KEY.pem``; port 0 is any."""
 
 import sys
 from pathlib import Path
