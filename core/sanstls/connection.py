@@ -87,6 +87,15 @@ class _Connection(ReceivingHalf):
         return not self._is_read_closed and self._request is None
 
     @property
+    def can_send(self) -> bool:
+        """Whether ``send_data`` may be called now: the handshake is complete, and neither side's doing forbids it.
+
+        The events of one ``receive_data`` come together, and a later one of them may have
+        ended the connection already: who answers an earlier one has to look here first.
+        """
+        return self._may_send_data
+
+    @property
     def trailing_data(self) -> bytes:
         """What came in one piece with the peer's close_notify, behind it: not TLS, and protected by nothing.
 

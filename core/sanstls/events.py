@@ -99,7 +99,7 @@ class CertificateReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeComplete(Event):
-    """Both sides have proved themselves: data may be sent."""
+    """Both sides have proved themselves: data may be sent (if ``can_send`` still says so)."""
 
     info: ConnectionInfo
 

@@ -22,8 +22,10 @@ from sanstls import (
     AlertReceived,
     AlertReceivedError,
     CloseNotifyReceived,
+    ConnectionFailed,
     ConnectionState,
     DataReceived,
+    HandshakeComplete,
     LocalError,
     PeerError,
     PeerMisbehaviour,
@@ -116,6 +118,26 @@ def test_what_came_with_close_notify_is_not_lost(pair: Pair) -> None:
     assert second.trailing_data == b"220 plain again\r\n"
     assert second.receive_data(b"the caller's own") == []
     assert second.trailing_data == b"220 plain again\r\n"
+
+
+def test_whether_data_may_be_sent() -> None:
+    client, server = connections()
+    assert not client.can_send
+    flight = client.data_to_send()
+    server.receive_data(flight)
+    # What ends the connection may come in one piece with what completes its handshake.
+    events = client.receive_data(server.data_to_send() + b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert any(isinstance(event, HandshakeComplete) for event in events)
+    assert isinstance(events[-1], ConnectionFailed)
+    assert not client.can_send
+    for first, second in (established(), established()[::-1]):
+        assert first.can_send
+        second.close()
+        first.receive_data(second.data_to_send())
+        assert first.can_send
+        assert not second.can_send
+        first.close()
+        assert not first.can_send
 
 
 def test_closing_before_anything(pair: Pair) -> None:
