@@ -35,6 +35,7 @@ from connection12.peers import (
 )
 from memory import Connection, message, plain_alert, record, sealed, the_failure
 from sanstls import (
+    ZLIB,
     AlertDescription,
     CipherSuite,
     NamedGroup,
@@ -63,6 +64,7 @@ from sanstls.wire.extensions import (
     ProtocolNameList,
     PskIdentity,
     PskKeyExchangeModes,
+    RecordSizeLimit,
     SelectedPsk,
     SelectedVersion,
     ServerName,
@@ -76,13 +78,14 @@ from sanstls.wire.messages import (
     CertificateEntry,
     CertificateRequest,
     CertificateVerify,
+    CompressedCertificate,
     EncryptedExtensions,
     Finished,
     ServerHello,
 )
+from sanstls.wire.registries import CertificateCompressionAlgorithm, NameType, PskKeyExchangeMode
 from sanstls.wire.registries import ExtensionType as X
 from sanstls.wire.registries import HandshakeType as T
-from sanstls.wire.registries import NameType, PskKeyExchangeMode
 from test_misbehaviour12 import ONLY_TLS12, PROVOCATIONS12
 
 P = PeerMisbehaviour
@@ -154,6 +157,14 @@ KEYS = {
 def said(message: Any) -> Iterable[Any]:
     """Nothing else than what is meant."""
     return [message]
+
+
+ZIPS = {"certificate_compression": (ZLIB,)}
+BROTLI = CertificateCompressionAlgorithm.brotli
+
+
+def compressed(change: Callable[[CompressedCertificate], CompressedCertificate]) -> Any:
+    return instead(CompressedCertificate, change)
 
 
 def shares(*groups: NamedGroup) -> KeyShareClientHello:
@@ -231,6 +242,9 @@ PROVOCATIONS13: dict[PeerMisbehaviour, Callable[[], Any]] = {
     P.WRONG_BINDER: lambda: to_server(said, KEYS, pre_shared_keys=(PreSharedKey(b"first", b"other" * 8),)),
     P.UNOFFERED_PSK: lambda: to_client(answer_with(SelectedPsk(2)), KEYS, **KEYS),
     P.PSK_OF_ANOTHER_HASH: lambda: to_client(answer_with(SelectedPsk(1)), KEYS, **KEYS),
+    P.UNOFFERED_COMPRESSION: lambda: to_client(compressed(lambda m: m.replace(algorithm=BROTLI)), ZIPS, **ZIPS),
+    P.BAD_COMPRESSION: lambda: to_client(compressed(lambda m: m.replace(uncompressed_length=9)), ZIPS, **ZIPS),
+    P.BAD_RECORD_SIZE_LIMIT: lambda: to_server(hello_with(RecordSizeLimit(63))),
     P.BAD_SERVER_NAME: lambda: to_server(hello_with(ServerNameList((ServerName(NameType.host_name, b"\xff"),)))),
     # HelloRetryRequest
     P.USELESS_RETRY: lambda: to_client(retry_with(without=[X.key_share]), **RETRIED),
@@ -291,7 +305,7 @@ ALERTS = {
     Alert.bad_record_mac: {P.BAD_RECORD_MAC},
     Alert.record_overflow: {P.RECORD_OVERFLOW},
     Alert.handshake_failure: {P.NO_COMMON_CIPHER_SUITE, P.NO_COMMON_GROUP, P.NO_SUITABLE_CREDENTIAL},
-    Alert.bad_certificate: {P.CHAIN_TOO_LONG},
+    Alert.bad_certificate: {P.CHAIN_TOO_LONG, P.BAD_COMPRESSION},
     Alert.illegal_parameter: {
         P.MESSAGE_TOO_LONG,
         P.DUPLICATE_EXTENSION,
@@ -316,6 +330,8 @@ ALERTS = {
         P.RETRY_NOT_HEEDED,
         P.BAD_PROTOCOL_CHOICE,
         P.UNOFFERED_PSK,
+        P.UNOFFERED_COMPRESSION,
+        P.BAD_RECORD_SIZE_LIMIT,
         P.PSK_OF_ANOTHER_HASH,
         P.NONEMPTY_CONTEXT,
         P.UNOFFERED_SIGNATURE_SCHEME,

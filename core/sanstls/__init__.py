@@ -8,6 +8,7 @@ come out (events, errors).
 from sanstls._version import __version__
 from sanstls.config import ClientConfig, ServerConfig
 from sanstls.connection import ClientConnection, ConnectionState, ServerConnection
+from sanstls.crypto.compression import ZLIB, CertificateCompressor
 from sanstls.errors import AlertReceivedError, CertificateError, LocalError, TLSError, UnexpectedEOF
 from sanstls.events import (
     AlertReceived,
@@ -61,9 +62,11 @@ from sanstls.wire.registries import (
 )
 
 __all__ = [
+    "ZLIB",
     "AlertDescription",
     "AlertReceived",
     "AlertReceivedError",
+    "CertificateCompressor",
     "CertificateError",
     "CertificateReceived",
     "CipherSuite",

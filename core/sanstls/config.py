@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from sanstls._defaults import system_clock, system_random
-from sanstls.crypto.groups import GROUPS, GROUPS12
+from sanstls.crypto.compression import CertificateCompressor
+from sanstls.crypto.groups import GROUPS, GROUPS12, is_post_quantum
 from sanstls.crypto.signatures import SCHEMES12, SCHEMES13
 from sanstls.crypto.suites import SUITES12, SUITES13, Suite, Suite12
 from sanstls.errors import LocalError
@@ -23,8 +24,10 @@ from sanstls.events import (
     VerificationRequest,
 )
 from sanstls.identity import Credential, Verifier
+from sanstls.record.limits import MAX_PLAINTEXT, MAX_RECORD_SIZE_LIMIT, MIN_RECORD_SIZE_LIMIT
 from sanstls.sessions import MAX_LIFETIME, PreSharedKey, ReplayWindow, TicketKeyRing
 from sanstls.wire.extensions import (
+    CertificateCompressionAlgorithms,
     CertificateStatus,
     ECPointFormatList,
     ExtendedMainSecret,
@@ -34,13 +37,15 @@ from sanstls.wire.extensions import (
     OCSPStatusRequest,
     ProtocolNameList,
     PskKeyExchangeModes,
+    RecordSizeLimit,
     RenegotiationInfo,
     SignatureSchemeList,
     SupportedVersions,
 )
-from sanstls.wire.messages import Certificate, CertificateEntry
+from sanstls.wire.messages import Certificate, CertificateEntry, CompressedCertificate, HandshakeMessage
 from sanstls.wire.messages12 import Certificate12
 from sanstls.wire.registries import (
+    CertificateCompressionAlgorithm,
     CertificateStatusType,
     CipherSuite,
     ECPointFormat,
@@ -140,7 +145,13 @@ def _is_subset(value: object, allowed: frozenset[Any]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Config:
-    """What both sides have. All preferences but the versions are ordered, best first."""
+    """What both sides have. All preferences but the versions are ordered, best first.
+
+    ``certificate_compression`` (RFC 8879) are compressors such as ``ZLIB``. No record of more than
+    ``record_size_limit`` bytes of plaintext (RFC 8449; in TLS 1.3 with its content type and padding)
+    is accepted, and the peer is told so. In TLS 1.3 data is padded to multiples of ``pad_to`` bytes.
+    ``require_post_quantum`` leaves only TLS 1.3 and groups with ML-KEM.
+    """
 
     versions: tuple[ProtocolVersion, ...] = _VERSIONS
     cipher_suites: tuple[CipherSuite, ...] = DEFAULT_CIPHER_SUITES
@@ -153,6 +164,10 @@ class _Config:
     trace: bool = False
     key_log: bool = False
     pre_shared_keys: tuple[PreSharedKey, ...] = ()
+    certificate_compression: tuple[CertificateCompressor, ...] = ()
+    record_size_limit: int = MAX_RECORD_SIZE_LIMIT
+    pad_to: int = 0
+    require_post_quantum: bool = False
     require_extended_master_secret: bool = False
     legacy_rsa_key_transport: bool = False
 
@@ -167,8 +182,9 @@ class _Config:
 
     def __post_init__(self) -> None:
         _check_choice("versions", self.versions, _VERSIONS)
-        self._check_cipher_suites()
         _check_choice("groups", self.groups, GROUPS)
+        self._check_sizes()
+        self._check_cipher_suites()
         _check_choice("signature_schemes", self.signature_schemes, SCHEMES12)
         if not _is_tuple_of(self.alpn, str):
             raise LocalError('alpn must be a tuple of str, for example ("h2", "http/1.1")')
@@ -196,6 +212,24 @@ class _Config:
         if not (self.speaks_tls13 or self.speaks_tls12):
             spoken = " and ".join(version.text for version in self.versions)
             raise LocalError(f"no cipher suite and signature scheme for {spoken} are left in the configuration")
+
+    def _check_sizes(self) -> None:
+        """And what else of RFC 8879 and RFC 8449 can be wrong."""
+        algorithms = [getattr(compressor, "algorithm", None) for compressor in self.certificate_compression]
+        if not all(isinstance(algorithm, CertificateCompressionAlgorithm) for algorithm in algorithms):
+            raise LocalError("certificate_compression must be a tuple of compressors, for example (ZLIB,)")
+        if len(set(algorithms)) != len(algorithms):
+            raise LocalError("certificate_compression has an algorithm twice")
+        if not MIN_RECORD_SIZE_LIMIT <= self.record_size_limit <= MAX_RECORD_SIZE_LIMIT:
+            raise LocalError(f"record_size_limit: from {MIN_RECORD_SIZE_LIMIT} to {MAX_RECORD_SIZE_LIMIT} bytes")
+        if not 0 <= self.pad_to <= MAX_PLAINTEXT:
+            raise LocalError(f"pad_to: from 0 (none) to {MAX_PLAINTEXT} bytes")
+        if self.require_post_quantum:
+            hybrids = tuple([group for group in self.groups if is_post_quantum(group)])
+            if ProtocolVersion.TLS13 not in self.versions or not hybrids:
+                raise LocalError("require_post_quantum needs TLS 1.3 and a group with ML-KEM")
+            object.__setattr__(self, "versions", (ProtocolVersion.TLS13,))
+            object.__setattr__(self, "groups", hybrids)
 
     def _check_cipher_suites(self) -> None:
         """RSA key transport is there only for those who ask for it. A version without suites is not spoken."""
@@ -231,7 +265,9 @@ class ClientConfig(_Config):
     ``key_shares`` are the groups for which shares are sent at once (by default the
     first group, and X25519 too if that one is a hybrid); others cost a
     HelloRetryRequest. With ``middlebox_compatibility`` the handshake looks like TLS
-    1.2 to old middleboxes (RFC 9846 E.4).
+    1.2 to old middleboxes (RFC 9846 E.4). With ``grease`` the hello holds values that mean
+    nothing, and its extensions in random order, so that servers stay able to take what is
+    new (RFC 8701).
 
     Only TLS 1.2 knows ``require_extended_master_secret`` (RFC 7627),
     ``legacy_rsa_key_transport`` (no forward secrecy), ``legacy_renegotiation_peers``
@@ -243,6 +279,7 @@ class ClientConfig(_Config):
     credentials: tuple[Credential, ...] = ()
     key_shares: tuple[NamedGroup, ...] | None = None
     middlebox_compatibility: bool = True
+    grease: bool = False
     legacy_renegotiation_peers: bool = False
     is_fallback: bool = False
 
@@ -290,6 +327,10 @@ class ClientConfig(_Config):
             fixed += [ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")]
         if self.speaks_tls13:
             fixed.append(PskKeyExchangeModes((PskKeyExchangeMode.psk_dhe_ke,)))
+        if self.certificate_compression and self.speaks_tls13:
+            fixed.append(compression_extension(self.certificate_compression))
+        if self.record_size_limit < MAX_RECORD_SIZE_LIMIT:
+            fixed.append(RecordSizeLimit(self.record_size_limit))
         if self.alpn_names:
             fixed.append(ProtocolNameList(self.alpn_names))
         return tuple(fixed)
@@ -301,6 +342,15 @@ class CertificateMessages(NamedTuple):
     tls13: Certificate
     tls13_stapled: Certificate
     tls12: Certificate12
+    compressed: dict[CertificateCompressionAlgorithm, tuple[CompressedCertificate, CompressedCertificate]]
+    """Of TLS 1.3: plain and stapled."""
+
+    def of_tls13(self, *, is_stapled: bool, offered: tuple[CertificateCompressionAlgorithm, ...]) -> HandshakeMessage:
+        """As the peer wants it: the first algorithm of this side that it offers."""
+        for algorithm, messages in self.compressed.items():
+            if algorithm in offered:
+                return messages[is_stapled]
+        return self.tls13_stapled if is_stapled else self.tls13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +414,7 @@ class ServerConfig(_Config):
         elif not isinstance(self.ticket_keys, TicketKeyRing):
             raise LocalError("ticket_keys must be a TicketKeyRing")
         object.__setattr__(self, "credentials", credentials)
-        messages = {credential: _messages_of(credential) for credential in credentials}
+        messages = {credential: _messages_of(credential, self.certificate_compression) for credential in credentials}
         object.__setattr__(self, "certificate_messages", messages)
         # Told to clients, so that one with several certificates can choose; a long list would only cost bytes.
         anchors = list(getattr(self.verify, "store", ()))
@@ -388,10 +438,28 @@ def _check_credentials(credentials: Sequence[Credential]) -> tuple[Credential, .
     return checked
 
 
-def _messages_of(credential: Credential) -> CertificateMessages:
+def compression_extension(compressors: tuple[CertificateCompressor, ...]) -> CertificateCompressionAlgorithms:
+    """RFC 8879 3."""
+    return CertificateCompressionAlgorithms(tuple([compressor.algorithm for compressor in compressors]))
+
+
+def compressed_certificate(message: Certificate, compressor: CertificateCompressor) -> CompressedCertificate:
+    """RFC 8879 4."""
+    body = message.serialise()
+    return CompressedCertificate(compressor.algorithm, len(body), compressor.compress(body))
+
+
+def _messages_of(credential: Credential, compressors: tuple[CertificateCompressor, ...]) -> CertificateMessages:
     plain = certificate_message(credential)
     stapled = certificate_message(credential, is_stapled=True) if credential.ocsp_response else plain
-    return CertificateMessages(plain, stapled, Certificate12(credential.chain))
+    compressed = {
+        compressor.algorithm: (
+            compressed_certificate(plain, compressor),
+            compressed_certificate(stapled, compressor),
+        )
+        for compressor in compressors
+    }
+    return CertificateMessages(plain, stapled, Certificate12(credential.chain), compressed)
 
 
 def certificate_message(credential: Credential, *, context: bytes = b"", is_stapled: bool = False) -> Certificate:

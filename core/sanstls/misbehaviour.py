@@ -186,6 +186,11 @@ class PeerMisbehaviour(Enum):
     )
     RESUMED_OTHERWISE = (Alert.illegal_parameter, "RFC 5246 7.4.1.3", "a resumed session with other parameters")
 
+    # Certificate compression (RFC 8879), record_size_limit (RFC 8449)
+    UNOFFERED_COMPRESSION = (Alert.illegal_parameter, "RFC 8879 4", "a certificate compressed as it was not offered")
+    BAD_COMPRESSION = (Alert.bad_certificate, "RFC 8879 4", "a certificate that can't be decompressed as announced")
+    BAD_RECORD_SIZE_LIMIT = (Alert.illegal_parameter, "RFC 8449 4", "a record_size_limit that can't be")
+
     # ALPN (RFC 7301)
     NO_COMMON_PROTOCOL = (Alert.no_application_protocol, "RFC 7301 3.2", "no application protocol in common")
     BAD_PROTOCOL_CHOICE = (Alert.illegal_parameter, "RFC 7301 3.1", "the server's ALPN answer is not one of the offers")

@@ -172,7 +172,8 @@ class ReceivingHalf:
     def _choose_sending(self) -> None:
         established = self._established
         is_owed = established is not None and (established.owes_key_update or established.owed_tickets > 0)
-        self._sends_plainly = self._may_send_data and not self._is_traced and not is_owed
+        is_plain = not (self._is_traced or is_owed or self._writer.pad_to)
+        self._sends_plainly = self._may_send_data and is_plain
 
     # Records --------------------------------------------------------------------------------------------------------
 

@@ -129,6 +129,12 @@ _HYBRIDS: dict[NamedGroup, tuple[NamedGroup, type[_MLKEM768 | _MLKEM1024], bool]
     NamedGroup.SecP384r1MLKEM1024: (NamedGroup.secp384r1, _MLKEM1024, False),
 }
 
+
+def is_post_quantum(group: NamedGroup) -> bool:
+    """Whether a quantum computer could not find the secret from the shares, as far as is known."""
+    return group in _HYBRIDS
+
+
 GROUPS: frozenset[NamedGroup] = frozenset(_CURVES) | frozenset(_HYBRIDS)
 """The groups that can be used."""
 

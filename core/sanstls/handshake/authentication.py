@@ -6,24 +6,33 @@ from typing import Literal, NamedTuple
 
 from cryptography import x509
 
+from sanstls.config import ClientConfig, ServerConfig
 from sanstls.crypto.signatures import PublicKey, fits, sign, verify
 from sanstls.errors import CertificateError
 from sanstls.events import CredentialRequest, PeerVerified, SignatureRequest, VerificationRequest
 from sanstls.handshake.vocabulary import ClientHandshake, Flow, Handshake, ServerHandshake
 from sanstls.identity import Credential, Verified
 from sanstls.misbehaviour import PeerMisbehaviour
-from sanstls.record.limits import MAX_CHAIN
+from sanstls.record.limits import MAX_CERTIFICATE_MESSAGE, MAX_CHAIN
 from sanstls.schedule.key_schedule13 import verify_data
-from sanstls.wire.extensions import CertificateStatus, SignedCertificateTimestampList
-from sanstls.wire.messages import Certificate, CertificateVerify, Finished
+from sanstls.wire.codec import WireError
+from sanstls.wire.extensions import (
+    CertificateStatus,
+    DuplicateExtension,
+    MisplacedExtension,
+    SignedCertificateTimestampList,
+)
+from sanstls.wire.messages import Certificate, CertificateVerify, CompressedCertificate, Finished
 from sanstls.wire.messages12 import CertificateStatus as CertificateStatus12
 from sanstls.wire.registries import AlertDescription, CertificateStatusType, SignatureScheme
 
 __all__ = [
     "ClientIdentity",
+    "certificate_kinds",
     "check_certificate_verify",
     "check_finished",
     "choose_own_credential",
+    "decompressed",
     "make_certificate_verify",
     "make_finished",
     "ocsp_response_of",
@@ -62,6 +71,41 @@ def parse_chain(certificates: Sequence[bytes]) -> Chain:
                 advice="The peer must send DER-encoded X.509 certificates",
             ) from error
     return tuple(parsed)
+
+
+def decompressed(config: ClientConfig | ServerConfig, message: Certificate | CompressedCertificate) -> Certificate:
+    """RFC 8879 4: the Certificate that a CompressedCertificate is, within the bounds of one."""
+    if isinstance(message, Certificate):
+        return message
+    for compressor in config.certificate_compression:
+        if compressor.algorithm == message.algorithm:
+            break
+    else:
+        raise PeerMisbehaviour.UNOFFERED_COMPRESSION(str(message.algorithm))
+    size = message.uncompressed_length
+    if size > MAX_CERTIFICATE_MESSAGE:
+        raise PeerMisbehaviour.BAD_COMPRESSION(f"{size} bytes; at most {MAX_CERTIFICATE_MESSAGE}")
+    try:
+        data = compressor.decompress(message.compressed_certificate_message, size)
+    except ValueError as error:
+        raise PeerMisbehaviour.BAD_COMPRESSION(str(error)) from error
+    if len(data) != size:
+        raise PeerMisbehaviour.BAD_COMPRESSION(f"{len(data)} bytes instead of {size}")
+    try:
+        return Certificate.parse(data)
+    except DuplicateExtension as error:
+        raise PeerMisbehaviour.DUPLICATE_EXTENSION(str(error), message="Certificate") from error
+    except MisplacedExtension as error:
+        raise PeerMisbehaviour.MISPLACED_EXTENSION(str(error), message="Certificate") from error
+    except WireError as error:
+        raise PeerMisbehaviour.MALFORMED_MESSAGE(str(error), message="Certificate") from error
+
+
+def certificate_kinds(
+    config: ClientConfig | ServerConfig,
+) -> tuple[type[Certificate] | type[CompressedCertificate], ...]:
+    """What may come where a Certificate is waited for."""
+    return (Certificate, CompressedCertificate) if config.certificate_compression else (Certificate,)
 
 
 def stapled(message: Certificate) -> tuple[bytes, tuple[bytes, ...]]:

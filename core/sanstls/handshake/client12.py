@@ -20,6 +20,7 @@ from sanstls.handshake.authentication import (
 )
 from sanstls.handshake.established import Established
 from sanstls.handshake.established12 import Established12, Secrets12
+from sanstls.handshake.negotiation import agreed_size_limit, check_size_limit
 from sanstls.handshake.negotiation12 import ServerChoice, check_server_hello12, choose_scheme12
 from sanstls.handshake.resumption import verify_again
 from sanstls.handshake.resumption12 import keep_session
@@ -56,6 +57,9 @@ def client_handshake12(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     """ServerHello to the server's Finished (RFC 5246 7.3)."""
     # ServerHello (7.4.1.3)
     choice = check_server_hello12(hs, hello, server_hello)
+    limit = check_size_limit(agreed_size_limit(hello, server_hello.extensions))
+    if limit is not None:
+        hs.records.limit_records(limit, hs.config.record_size_limit)
     suite = choice.suite
     hs.begin_tls12(suite, keeps_messages=choice.session is None)
     hs.notify(ServerHelloReceived(server_hello))

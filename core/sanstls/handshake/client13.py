@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from sanstls.config import certificate_message
+from sanstls.config import certificate_message, compressed_certificate
 from sanstls.crypto.suites import Suite
 from sanstls.events import (
     CertificateReceived,
@@ -13,9 +13,11 @@ from sanstls.events import (
     ServerHelloReceived,
 )
 from sanstls.handshake.authentication import (
+    certificate_kinds,
     check_certificate_verify,
     check_finished,
     choose_own_credential,
+    decompressed,
     make_certificate_verify,
     make_finished,
     parse_chain,
@@ -26,10 +28,12 @@ from sanstls.handshake.authentication import (
 from sanstls.handshake.early_data import drop_early_data, settle_early_data
 from sanstls.handshake.established import Established, Established13
 from sanstls.handshake.negotiation import (
+    agreed_size_limit,
     answer_retry,
     check_encrypted_extensions,
     check_server_hello,
     check_server_hello_after_retry,
+    check_size_limit,
     complete_key_exchange,
 )
 from sanstls.handshake.psk13 import Psk, selected_psk
@@ -40,15 +44,22 @@ from sanstls.identity import Credential, Verified
 from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
-from sanstls.wire.extensions import CertificateAuthorities, KeyShareHelloRetryRequest, SignatureSchemeList
+from sanstls.wire.extensions import (
+    CertificateAuthorities,
+    CertificateCompressionAlgorithms,
+    KeyShareHelloRetryRequest,
+    SignatureSchemeList,
+)
 from sanstls.wire.messages import (
     Certificate,
     CertificateRequest,
     CertificateVerify,
     ClientHello,
+    CompressedCertificate,
     EncryptedExtensions,
     EndOfEarlyData,
     Finished,
+    HandshakeMessage,
     ServerHello,
 )
 from sanstls.wire.registries import ExtensionType, NamedGroup, ProtocolVersion, SignatureScheme
@@ -81,6 +92,9 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
     # Server parameters (4.4)
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)
     protocol = check_encrypted_extensions(hello, encrypted_extensions)
+    limit = check_size_limit(agreed_size_limit(hello, encrypted_extensions.extensions))
+    if limit is not None:
+        hs.records.limit_records(limit - 1, hs.config.record_size_limit - 1)  # the content type counts
     takes_early_data = settle_early_data(hs, encrypted_extensions, psk, suite, protocol)
     if is_early and retry is None and not takes_early_data:
         hs.records.set_write_secret(Epoch.handshake, suite, client_secret)
@@ -115,6 +129,7 @@ def client_handshake13(hs: ClientHandshake, hello: ClientHello, server_hello: Se
         credential = yield from _authenticate(hs, request)
     hs.send(make_finished(hs, client_secret))
     hs.records.set_write_secret(Epoch.application, suite, client_application_secret)
+    hs.records.pad_data(hs.config.pad_to)
     resumption_secret = hs.derive_secret(b"res master", hs.transcript_hash())
 
     info = ConnectionInfo(
@@ -156,14 +171,16 @@ class _Server(NamedTuple):
 
 def _authenticate_server(hs: ClientHandshake, hello: ClientHello) -> Flow[tuple[CertificateRequest | None, _Server]]:
     """RFC 9846 4.4.2, 4.5.1 and 4.5.2: CertificateRequest or none, Certificate, CertificateVerify."""
-    certificate = yield from hs.expect(Certificate, CertificateRequest)
+    kinds = certificate_kinds(hs.config)
+    message = yield from hs.expect(*kinds, CertificateRequest)
     request: CertificateRequest | None = None
-    if isinstance(certificate, CertificateRequest):
-        request = certificate
+    if isinstance(message, CertificateRequest):
+        request = message
         if request.certificate_request_context:
             raise PeerMisbehaviour.NONEMPTY_CONTEXT("CertificateRequest in the handshake")
-        certificate = yield from hs.expect(Certificate)
-    assert isinstance(certificate, Certificate)
+        message = yield from hs.expect(*kinds)
+    assert isinstance(message, Certificate | CompressedCertificate)
+    certificate = decompressed(hs.config, message)
     chain = _check_certificate(hello, certificate)
     peer_chain = tuple([entry.cert_data for entry in certificate.certificate_list])
     hs.notify(CertificateReceived(peer_chain))
@@ -255,6 +272,15 @@ def _authenticate(hs: ClientHandshake, request: CertificateRequest) -> Flow[Cred
     credential, scheme = choice
     is_stapled = bool(credential.ocsp_response) and ExtensionType.status_request in request.extensions
     context = request.certificate_request_context
-    hs.send(certificate_message(credential, context=context, is_stapled=is_stapled))
+    hs.send(_own_certificate(hs, request, certificate_message(credential, context=context, is_stapled=is_stapled)))
     hs.send((yield from make_certificate_verify(hs, "client", credential, scheme)))
     return credential
+
+
+def _own_certificate(hs: ClientHandshake, request: CertificateRequest, message: Certificate) -> HandshakeMessage:
+    """RFC 8879 4: compressed, if the server can undo that."""
+    offered = request.extensions.get(CertificateCompressionAlgorithms)
+    for compressor in hs.config.certificate_compression:
+        if offered is not None and compressor.algorithm in offered.algorithms:
+            return compressed_certificate(message, compressor)
+    return message

@@ -3,13 +3,15 @@
 Checks stand in the order of the RFC; each violation is one line.
 """
 
-from sanstls.config import ClientConfig, ServerConfig
+from sanstls.config import ClientConfig, ServerConfig, compression_extension
 from sanstls.crypto.groups import BadKeyShare, generate, respond
 from sanstls.crypto.suites import Suite
+from sanstls.handshake.grease import greased
 from sanstls.handshake.psk13 import Psk, bind, offered_psks, psk_extension
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.limits import MIN_RECORD_SIZE_LIMIT
 from sanstls.sessions import Session
 from sanstls.wire.extensions import (
     HELLO_RETRY_REQUEST_RANDOM,
@@ -26,6 +28,7 @@ from sanstls.wire.extensions import (
     OCSPStatusRequest,
     OfferedPsks,
     ProtocolNameList,
+    RecordSizeLimit,
     SelectedPsk,
     SelectedVersion,
     ServerName,
@@ -84,6 +87,8 @@ def build_client_hello(hs: ClientHandshake) -> ClientHello:
         legacy_compression_methods=_NULL_COMPRESSION,
         extensions=Extensions(extensions),
     )
+    if config.grease:
+        hello = greased(hello, config.random)
     return bind(hs, hello, hs.psks)
 
 
@@ -434,16 +439,43 @@ def build_certificate_request(config: ServerConfig) -> CertificateRequest:
     extensions: list[Extension] = [SignatureSchemeList(config.signature_schemes)]
     if config.client_authorities:
         extensions.append(CertificateAuthorities(config.client_authorities))
+    if config.certificate_compression:
+        extensions.append(compression_extension(config.certificate_compression))
     return CertificateRequest(b"", Extensions(extensions))
 
 
 def build_encrypted_extensions(
-    protocol: str | None, *, is_name_used: bool, takes_early_data: bool = False
+    protocol: str | None,
+    *,
+    is_name_used: bool,
+    takes_early_data: bool = False,
+    record_size_limit: int | None = None,
 ) -> EncryptedExtensions:
     """RFC 9846 4.4.1."""
     extensions: list[Extension] = [EarlyDataIndication()] if takes_early_data else []
     if is_name_used:
         extensions.append(ServerNameAcknowledgement())
+    if record_size_limit is not None:
+        extensions.append(RecordSizeLimit(record_size_limit))
     if protocol is not None:
         extensions.append(ProtocolNameList((protocol.encode(),)))
     return EncryptedExtensions(Extensions(extensions))
+
+
+def offered_size_limit(hello: ClientHello) -> int | None:
+    """RFC 8449 4: the client's record_size_limit."""
+    limit = hello.extensions.get(RecordSizeLimit)
+    return None if limit is None else check_size_limit(limit.record_size_limit)
+
+
+def agreed_size_limit(hello: ClientHello, extensions: Extensions) -> int | None:
+    """RFC 8449 4: the peer's record_size_limit, if both sides have sent one. ``extensions`` are the server's."""
+    own, theirs = hello.extensions.get(RecordSizeLimit), extensions.get(RecordSizeLimit)
+    return theirs.record_size_limit if own is not None and theirs is not None else None
+
+
+def check_size_limit(limit: int | None) -> int | None:
+    """RFC 8449 4: a limit below 64 can't be; a larger one than there are records is no limit."""
+    if limit is not None and limit < MIN_RECORD_SIZE_LIMIT:
+        raise PeerMisbehaviour.BAD_RECORD_SIZE_LIMIT(f"{limit} bytes")
+    return limit

@@ -11,6 +11,7 @@ from sanstls.handshake.negotiation import chosen_protocol, wants_staple
 from sanstls.handshake.vocabulary import ClientHandshake, ServerHandshake
 from sanstls.identity import Credential
 from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.sessions import Session
 from sanstls.wire.extensions import (
     ECPointFormatList,
@@ -19,6 +20,7 @@ from sanstls.wire.extensions import (
     Extensions,
     NamedGroupList,
     ProtocolNameList,
+    RecordSizeLimit,
     RenegotiationInfo,
     ServerNameAcknowledgement,
     SignatureSchemeList,
@@ -227,6 +229,8 @@ def build_server_hello12(
         answers.append(ExtendedMainSecret())
     if suite.key_exchange != "RSA" and ExtensionType.ec_point_formats in hello.extensions:
         answers.append(ECPointFormatList((ECPointFormat.uncompressed,)))
+    if ExtensionType.record_size_limit in hello.extensions:
+        answers.append(RecordSizeLimit(min(config.record_size_limit, MAX_PLAINTEXT)))
     if protocol is not None:
         answers.append(ProtocolNameList((protocol.encode(),)))
     return ServerHello(

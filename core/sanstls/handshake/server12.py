@@ -7,7 +7,7 @@ from sanstls.events import CertificateReceived, ConnectionInfo, SessionIssued
 from sanstls.handshake.authentication import ClientIdentity, parse_chain, peer_public_key, sign_with, verify_peer
 from sanstls.handshake.established import Established
 from sanstls.handshake.established12 import Established12, Secrets12
-from sanstls.handshake.negotiation import choose_protocol, wants_staple
+from sanstls.handshake.negotiation import choose_protocol, offered_size_limit, wants_staple
 from sanstls.handshake.negotiation12 import (
     Choice,
     build_server_hello12,
@@ -59,6 +59,9 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     # ClientHello (7.4.1.2): everything is chosen before anything is sent
     config = hs.config
     check_client_hello12(config, hello)
+    limit = offered_size_limit(hello)
+    if limit is not None:
+        hs.records.limit_records(limit, config.record_size_limit)
     protocol = choose_protocol(config, hello)
     found = yield from find_session(hs, hello)
     if found is not None:

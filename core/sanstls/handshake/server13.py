@@ -4,8 +4,10 @@ from sanstls.errors import CertificateError
 from sanstls.events import CertificateReceived, ConnectionInfo, HelloRetryRequested
 from sanstls.handshake.authentication import (
     ClientIdentity,
+    certificate_kinds,
     check_certificate_verify,
     check_finished,
+    decompressed,
     make_certificate_verify,
     make_finished,
     parse_chain,
@@ -25,6 +27,7 @@ from sanstls.handshake.negotiation import (
     choose_credential,
     choose_group,
     choose_protocol,
+    offered_size_limit,
     wants_staple,
 )
 from sanstls.handshake.psk13 import choose_psk
@@ -35,8 +38,8 @@ from sanstls.misbehaviour import PeerMisbehaviour
 from sanstls.record.layer import Epoch
 from sanstls.schedule.key_schedule13 import KeySchedule
 from sanstls.sessions import Session
-from sanstls.wire.extensions import PskKeyExchangeModes
-from sanstls.wire.messages import Certificate, CertificateVerify, ClientHello, EndOfEarlyData, Finished
+from sanstls.wire.extensions import CertificateCompressionAlgorithms, PskKeyExchangeModes
+from sanstls.wire.messages import CertificateVerify, ClientHello, EndOfEarlyData, Finished
 from sanstls.wire.registries import AlertDescription, ExtensionType, ProtocolVersion, PskKeyExchangeMode
 
 __all__ = ["server_handshake13"]
@@ -85,17 +88,29 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     server_secret = hs.derive_secret(b"s hs traffic", up_to_server_hello)
     # The sending keys come first, so that an alert about what must not be between the keys can be read.
     hs.records.set_write_secret(Epoch.handshake, suite, server_secret)
+    limit = offered_size_limit(hello)
+    if limit is not None:
+        hs.records.limit_records(limit - 1, config.record_size_limit - 1)  # the content type counts (RFC 8449 4)
     if not takes_early_data:
         hs.records.set_read_secret(Epoch.handshake, suite, client_secret)
 
     # Server parameters (4.4) and authentication (4.5)
     is_name_used = server_name is not None and credential is not None and credential.matches(server_name)
-    hs.send(build_encrypted_extensions(protocol, is_name_used=is_name_used, takes_early_data=takes_early_data))
+    hs.send(
+        build_encrypted_extensions(
+            protocol,
+            is_name_used=is_name_used,
+            takes_early_data=takes_early_data,
+            record_size_limit=None if limit is None else config.record_size_limit,
+        )
+    )
     if credential is not None and scheme is not None:
         if config.verify is not None:
             hs.send(build_certificate_request(config))
         messages = config.certificate_messages[credential]
-        hs.send(messages.tls13_stapled if wants_staple(hello) else messages.tls13)
+        compression = hello.extensions.get(CertificateCompressionAlgorithms)
+        algorithms = compression.algorithms if compression is not None else ()
+        hs.send(messages.of_tls13(is_stapled=wants_staple(hello), offered=algorithms))
         certificate_verify = yield from make_certificate_verify(hs, "server", credential, scheme)
         hs.send(certificate_verify)
     hs.send(make_finished(hs, server_secret))
@@ -107,6 +122,7 @@ def server_handshake13(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
     server_application_secret = hs.derive_secret(b"s ap traffic", up_to_server_finished)
     exporter_secret = hs.derive_secret(b"exp master", up_to_server_finished)
     hs.records.set_write_secret(Epoch.application, suite, server_application_secret)
+    hs.records.pad_data(config.pad_to)
 
     # The end of early data (4.6)
     if takes_early_data:
@@ -166,7 +182,7 @@ def _tickets(
 
 def _authenticate_client(hs: ServerHandshake) -> Flow[ClientIdentity]:
     """RFC 9846 4.5.1 and 4.5.2: the client's Certificate and CertificateVerify."""
-    certificate = yield from hs.expect(Certificate)
+    certificate = decompressed(hs.config, (yield from hs.expect(*certificate_kinds(hs.config))))
     if certificate.certificate_request_context:
         raise PeerMisbehaviour.NONEMPTY_CONTEXT("the client's Certificate")
     peer_chain = tuple([entry.cert_data for entry in certificate.certificate_list])

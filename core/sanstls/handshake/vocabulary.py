@@ -69,6 +69,12 @@ class Records(Protocol):
     def skip_early_data(self, size: int) -> None:
         """Pass over what can't be read, up to this many bytes in all, until something can."""
 
+    def limit_records(self, sent: int | None, received: int | None) -> None:
+        """From the next keys on, so many bytes of plaintext at most are in a record of either direction."""
+
+    def pad_data(self, pad_to: int) -> None:
+        """Pad data to multiples of so many bytes from now on."""
+
     def stop_early_data(self) -> None:
         """Send in the clear again: a second ClientHello follows."""
 

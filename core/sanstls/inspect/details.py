@@ -33,6 +33,7 @@ from sanstls.wire.messages import (
     CertificateRequest,
     CertificateVerify,
     ClientHello,
+    CompressedCertificate,
     EncryptedExtensions,
     Finished,
     KeyUpdate,
@@ -86,6 +87,9 @@ def describe_message(message: Struct | None) -> Details:
             return [*_schemes(message.extensions), *_others(message.extensions)]
         case Certificate():
             return _certificates([(entry.cert_data, entry.extensions) for entry in message.certificate_list])
+        case CompressedCertificate():
+            size = _bytes(message.compressed_certificate_message)
+            return [("compressed", f"{message.algorithm}: {message.uncompressed_length} bytes as {size}")]
         case CertificateVerify():
             return [("signature", f"{message.algorithm}, {_bytes(message.signature)}")]
         case Finished():

@@ -9,6 +9,7 @@ from enum import Enum
 
 from sanstls.crypto.suites import Suite, Suite12
 from sanstls.misbehaviour import PeerMisbehaviour
+from sanstls.record.limits import MAX_PLAINTEXT
 from sanstls.record.messages import MessageReader
 from sanstls.record.protection import Opener, Sealer
 from sanstls.record.protection12 import Opener12, Sealer12
@@ -30,13 +31,23 @@ class Epoch(Enum):
 class RecordLayer:
     """Records in both directions."""
 
-    __slots__ = ("early_data_left", "is_tls12", "messages", "read_epoch", "reader", "write_epoch", "writer")
+    __slots__ = (
+        "early_data_left",
+        "is_tls12",
+        "max_received",
+        "messages",
+        "read_epoch",
+        "reader",
+        "write_epoch",
+        "writer",
+    )
 
     def __init__(self) -> None:
         self.reader = RecordReader()
         self.writer = RecordWriter()
         self.messages = MessageReader()
         self.is_tls12 = False
+        self.max_received = MAX_PLAINTEXT
         self.early_data_left = 0
         """How many bytes of early data the peer may still send."""
         self.read_epoch = Epoch.plaintext
@@ -68,7 +79,7 @@ class RecordLayer:
         """From now on, receive under these keys of TLS 1.2."""
         if not self.messages.is_empty:
             raise PeerMisbehaviour.MESSAGE_ACROSS_KEY_CHANGE()
-        self.reader.opener = Opener12(suite, key, iv)
+        self.reader.opener = Opener12(suite, key, iv, self.max_received)
         self.read_epoch = Epoch.application
 
     def skip_early_data(self, size: int) -> None:
@@ -81,9 +92,20 @@ class RecordLayer:
         self.writer.sealer = None
         self.write_epoch = Epoch.plaintext
 
+    def limit_records(self, sent: int | None, received: int | None) -> None:
+        """From the next keys on, so many bytes of plaintext at most are in a record of either direction (RFC 8449)."""
+        if sent is not None:
+            self.writer.max_plaintext = min(sent, MAX_PLAINTEXT)
+        if received is not None:
+            self.max_received = min(received, MAX_PLAINTEXT)
+
+    def pad_data(self, pad_to: int) -> None:
+        """Pad data to multiples of so many bytes from now on."""
+        self.writer.pad_to = pad_to
+
     def set_read_secret(self, epoch: Epoch, suite: Suite, traffic_secret: bytes) -> None:
         """From now on, receive under the keys of this traffic secret."""
         if not self.messages.is_empty:
             raise PeerMisbehaviour.MESSAGE_ACROSS_KEY_CHANGE()
-        self.reader.opener = Opener(suite, traffic_secret)
+        self.reader.opener = Opener(suite, traffic_secret, self.max_received)
         self.read_epoch = epoch

@@ -5,6 +5,12 @@ from typing import Final
 MAX_PLAINTEXT: Final = 2**14
 """The most plaintext in one record (RFC 9846 5.1)."""
 
+MAX_RECORD_SIZE_LIMIT: Final = 2**14 + 1
+"""The largest record_size_limit: no limit (RFC 8449 4). In TLS 1.3 it counts the content type and padding."""
+
+MIN_RECORD_SIZE_LIMIT: Final = 64
+"""The smallest record_size_limit (RFC 8449 4)."""
+
 MAX_CIPHERTEXT: Final = 2**14 + 256
 """The longest protected record of TLS 1.3, without its header (RFC 9846 5.2)."""
 

@@ -52,13 +52,14 @@ class Sealer:
 class Opener:
     """Opens the records of one direction under one key."""
 
-    __slots__ = ("_decrypt", "_iv", "sequence_number")
+    __slots__ = ("_decrypt", "_iv", "_max_inner", "sequence_number")
     protects_every_type = False
     """Whether other records than those of application data are protected on the outside, too."""
     max_ciphertext = MAX_CIPHERTEXT
 
-    def __init__(self, suite: Suite, traffic_secret: bytes) -> None:
+    def __init__(self, suite: Suite, traffic_secret: bytes, max_plaintext: int = MAX_PLAINTEXT) -> None:
         key, iv = traffic_key_and_iv(suite.hash_name, traffic_secret, suite.key_size)
+        self._max_inner = max_plaintext + 1
         self._decrypt = suite.aead(key).decrypt
         self._iv = int.from_bytes(iv, "big")
         self.sequence_number = 0
@@ -80,7 +81,7 @@ class Opener:
             )
         except InvalidTag:
             return None
-        if inner[-1] != 23 or len(inner) > MAX_PLAINTEXT + 1:
+        if inner[-1] != 23 or len(inner) > self._max_inner:
             return None
         self.sequence_number += 1
         return inner[:-1]
@@ -92,7 +93,7 @@ class Opener:
         except InvalidTag:
             raise PeerMisbehaviour.BAD_RECORD_MAC(f"record {self.sequence_number} of its epoch") from None
         self.sequence_number += 1
-        if len(inner) > MAX_PLAINTEXT + 1:  # padding counts
+        if len(inner) > self._max_inner:  # padding counts
             raise PeerMisbehaviour.RECORD_OVERFLOW(f"{len(inner) - 1} bytes of plaintext")
         if not inner or not inner[-1]:
             inner = inner.rstrip(b"\0")  # padding (RFC 9846 5.4)

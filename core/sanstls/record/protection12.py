@@ -60,13 +60,22 @@ class Sealer12:
 class Opener12:
     """Opens the records of one direction under one key."""
 
-    __slots__ = ("_decrypt", "_explicit_size", "_iv", "_iv_number", "_overhead", "sequence_number")
+    __slots__ = (
+        "_decrypt",
+        "_explicit_size",
+        "_iv",
+        "_iv_number",
+        "_max_plaintext",
+        "_overhead",
+        "sequence_number",
+    )
     protects_every_type = True
     max_ciphertext = MAX_CIPHERTEXT12
 
-    def __init__(self, suite: Suite12, key: bytes, iv: bytes) -> None:
+    def __init__(self, suite: Suite12, key: bytes, iv: bytes, max_plaintext: int = MAX_PLAINTEXT) -> None:
         """``key`` and ``iv`` are the peer's write key and write IV of the key block."""
         assert len(iv) == suite.fixed_iv_size
+        self._max_plaintext = max_plaintext
         self._decrypt = suite.aead(key).decrypt
         self._iv = iv
         self._iv_number = int.from_bytes(iv, "big")
@@ -82,7 +91,7 @@ class Opener12:
         """
         protected = len(record) - _HEADER
         size = protected - self._overhead
-        if not 0 < size <= MAX_PLAINTEXT or record[0] != 23 or record[3] << 8 | record[4] != protected:
+        if not 0 < size <= self._max_plaintext or record[0] != 23 or record[3] << 8 | record[4] != protected:
             return None
         sequence_number = self.sequence_number
         start = _HEADER + self._explicit_size
@@ -120,6 +129,6 @@ class Opener12:
         except InvalidTag:
             raise PeerMisbehaviour.BAD_RECORD_MAC(f"record {sequence_number} under its keys") from None
         self.sequence_number = sequence_number + 1
-        if size > MAX_PLAINTEXT:
+        if size > self._max_plaintext:
             raise PeerMisbehaviour.RECORD_OVERFLOW(f"{size} bytes of plaintext")
         return header[0], content

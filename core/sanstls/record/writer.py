@@ -16,13 +16,15 @@ class RecordWriter:
     keys change, when something else is sent, or when the bytes are taken.
     """
 
-    __slots__ = ("_messages", "first_record_version", "max_plaintext", "queue", "sealer")
+    __slots__ = ("_messages", "first_record_version", "max_plaintext", "pad_to", "queue", "sealer")
 
     def __init__(self) -> None:
         self.queue: list[bytes] = []
         self._messages: list[bytes] = []
         self.sealer: Sealer | Sealer12 | None = None
         self.max_plaintext = MAX_PLAINTEXT
+        self.pad_to = 0
+        """Data is padded to multiples of so many bytes; TLS 1.2 can't (RFC 9846 5.4)."""
         # RFC 9846 5.1: 0x0301 in the first ClientHello's record for the sake of old servers, 0x0303 afterwards.
         self.first_record_version = b"\x03\x03"
 
@@ -38,7 +40,12 @@ class RecordWriter:
         step = self.max_plaintext
         size = min(len(data), max(sealer.records_left - LEFT_FOR_KEY_UPDATE, 0) * step)
         for start in range(0, size, step):
-            sealer.seal(self.queue, _APPLICATION_DATA, data[start : start + step])
+            content = data[start : min(start + step, size)]
+            if self.pad_to and isinstance(sealer, Sealer):
+                padding = min(-len(content) % self.pad_to, step - len(content))
+                sealer.seal(self.queue, _APPLICATION_DATA, content, padding)
+            else:
+                sealer.seal(self.queue, _APPLICATION_DATA, content)
         return size
 
     def write_record(self, content_type: bytes, content: bytes) -> None:
