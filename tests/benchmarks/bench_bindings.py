@@ -20,10 +20,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import sanstls_io.asyncio
 import trio
 
 import sanstls
+import sanstls_io.asyncio
 import sanstls_io.trio
 from sanstls_io import blocking
 from sanstls_io._demo_pki import make_pki

@@ -1,8 +1,7 @@
 """Looking at a connection from outside: hellos, their fingerprints, and the ladder of a handshake.
 
-``peek_client_hello`` and ``parse_client_hello`` read a ClientHello from bytes, ``ja3`` and ``ja4`` tell which client it
-resembles (that of a ``ClientHelloReceived`` or ``ConfigurationRequest`` too), ``ladder`` draws the events that a
-connection with ``trace=True`` tells.
+``peek_client_hello`` and ``parse_client_hello`` read a ClientHello from bytes; ``ja3`` and ``ja4`` tell which client it
+resembles, also that of a ``ClientHelloReceived``; ``ladder`` draws what a connection with ``trace=True`` tells.
 
 Nothing here takes part in a handshake, and no handshake needs it.
 """
