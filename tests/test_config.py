@@ -31,7 +31,7 @@ from sanstls import (
 )
 from sanstls.config import DEFAULT_CIPHER_SUITES, RSA_KEY_TRANSPORT_SUITES, certificate_message
 from sanstls.crypto.groups import GROUPS
-from sanstls.crypto.signatures import SCHEMES12
+from sanstls.crypto.signatures import SCHEMES
 from sanstls.crypto.suites import SUITES12, SUITES13
 from sanstls.events import PremasterDecryptionRequest, Request
 from sanstls.wire.extensions import (
@@ -324,7 +324,7 @@ def test_suites_and_schemes_by_version(make: Make) -> None:
     assert list(config.suites12) == [suite for suite in DEFAULT_CIPHER_SUITES if suite in SUITES12]
     assert not any("CCM" in suite.name for suite in config.suites13)
     assert not any("PKCS1" in scheme.name.upper() for scheme in config.schemes13)
-    assert set(config.signature_schemes) == SCHEMES12
+    assert set(config.signature_schemes) == SCHEMES
     assert set(config.groups12) < set(config.groups) <= set(GROUPS)
     assert not any("MLKEM" in group.name for group in config.groups12)
 

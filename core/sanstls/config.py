@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from sanstls._defaults import system_clock, system_random
 from sanstls.crypto.compression import CertificateCompressor
 from sanstls.crypto.groups import GROUPS, GROUPS12, is_post_quantum
-from sanstls.crypto.signatures import SCHEMES12, SCHEMES13
+from sanstls.crypto.signatures import SCHEMES, SCHEMES12, SCHEMES13
 from sanstls.crypto.suites import SUITES12, SUITES13, Suite, Suite12
 from sanstls.errors import LocalError
 from sanstls.events import (
@@ -98,6 +98,9 @@ DEFAULT_SIGNATURE_SCHEMES = (
     SignatureScheme.rsa_pkcs1_sha256,
     SignatureScheme.rsa_pkcs1_sha384,
     SignatureScheme.rsa_pkcs1_sha512,
+    SignatureScheme.mldsa65,
+    SignatureScheme.mldsa44,
+    SignatureScheme.mldsa87,
 )
 
 _DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
@@ -177,6 +180,7 @@ class _Config:
     suites12: dict[CipherSuite, Suite12] = field(init=False, repr=False, compare=False)
     groups12: tuple[NamedGroup, ...] = field(init=False, repr=False, compare=False)
     schemes13: tuple[SignatureScheme, ...] = field(init=False, repr=False, compare=False)
+    schemes12: tuple[SignatureScheme, ...] = field(init=False, repr=False, compare=False)
     speaks_tls13: bool = field(init=False, repr=False, compare=False)
     speaks_tls12: bool = field(init=False, repr=False, compare=False)
 
@@ -185,7 +189,7 @@ class _Config:
         _check_choice("groups", self.groups, GROUPS)
         self._check_sizes()
         self._check_cipher_suites()
-        _check_choice("signature_schemes", self.signature_schemes, SCHEMES12)
+        _check_choice("signature_schemes", self.signature_schemes, SCHEMES)
         if not _is_tuple_of(self.alpn, str):
             raise LocalError('alpn must be a tuple of str, for example ("h2", "http/1.1")')
         names = tuple([name.encode("utf-8", "replace") for name in self.alpn])
@@ -207,6 +211,8 @@ class _Config:
         object.__setattr__(self, "groups12", tuple([group for group in self.groups if group in GROUPS12]))
         schemes13 = tuple([scheme for scheme in self.signature_schemes if scheme in SCHEMES13])
         object.__setattr__(self, "schemes13", schemes13)
+        schemes12 = tuple([scheme for scheme in self.signature_schemes if scheme in SCHEMES12])
+        object.__setattr__(self, "schemes12", schemes12)
         object.__setattr__(self, "speaks_tls13", bool(self.suites13 and schemes13))
         object.__setattr__(self, "speaks_tls12", bool(self.suites12))
         if not (self.speaks_tls13 or self.speaks_tls12):

@@ -9,19 +9,24 @@ from hypothesis import strategies as st
 
 from connection.peers import to_client, to_server
 from connection12.peers import MUTUAL, TLS12, TLS13, credential12, instead, verifier
+from identity.pki import authority, leaf
 from memory import NAME, client_config, records, server_config, shuttle, the_failure
 from sanstls import (
     ZLIB,
     CipherSuite,
     ClientConnection,
     ConnectionState,
+    Credential,
     DataReceived,
     LocalError,
     MessageReceived,
     NamedGroup,
     PeerMisbehaviour,
     PreSharedKey,
+    PrivatePKI,
     ServerConnection,
+    SignatureScheme,
+    TrustStore,
 )
 from sanstls.crypto.compression import Zlib
 from sanstls.record.limits import MAX_CERTIFICATE_MESSAGE, MIN_RECORD_SIZE_LIMIT
@@ -285,3 +290,21 @@ def test_configurations_that_can_not_be(settings: dict[str, Any]) -> None:
     for make in (client_config, server_config):
         with pytest.raises(LocalError):
             make(**settings)
+
+
+@pytest.mark.parametrize("kind", ["mldsa44", "mldsa65", "mldsa87"])
+def test_post_quantum_certificates(kind: str) -> None:
+    """ML-DSA on both sides, up to a root that has such a key as well (draft-ietf-tls-mldsa)."""
+    anchor = authority(key_type=kind)  # type: ignore[arg-type]
+    verify = PrivatePKI(TrustStore.from_certificates([anchor.certificate]))
+    own, other = (leaf(anchor, name, key_type=kind) for name in (NAME, "client.test"))  # type: ignore[arg-type]
+    (client, server), _, _ = opened(
+        {"credentials": (Credential([other.der], other.key),), "verify": verify},
+        {"credentials": (Credential([own.der], own.key),), "verify": verify},
+    )
+    assert client.info.signature_scheme is server.info.signature_scheme is SignatureScheme[kind]
+    assert server.info.peer_chain == (other.der,)
+    # In TLS 1.2 there is no such thing.
+    one, two = pair({"verify": verify}, {"credentials": (Credential([own.der], own.key),)}, versions=(TLS12,))
+    shuttle(one, two)
+    assert one.state is two.state is ConnectionState.FAILED

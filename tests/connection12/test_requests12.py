@@ -176,7 +176,7 @@ def test_the_signature_of_the_client() -> None:
 def test_what_the_server_accepts() -> None:
     _, peer, request = waiting("credential of the client")
     assert isinstance(request, CredentialRequest)
-    assert request.signature_schemes == server_config().signature_schemes
+    assert request.signature_schemes == server_config().schemes12
     (authority,) = request.authorities
     assert authority == root().certificate.subject.public_bytes()
     assert peer.state is ConnectionState.HANDSHAKE

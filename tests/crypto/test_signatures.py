@@ -5,18 +5,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanstls.crypto.signatures import RSASSA_PSS_OID, SCHEMES12, SCHEMES13, fits, fits12, sign, verify
+from sanstls.crypto.signatures import RSASSA_PSS_OID, SCHEMES, SCHEMES12, SCHEMES13, fits, fits12, sign, verify
 from sanstls.wire.registries import SignatureScheme as S
 
 RSA_OID, EC_OID, ED25519_OID, ED448_OID = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112", "1.3.101.113"
 MESSAGE = b"what is signed"
 
 # Each kind of key with the OID of its certificate, and what it can sign with in TLS 1.3 (RFC 9846 4.3.3).
+MLDSA: dict[str, Any] = {
+    "mldsa44": mldsa.MLDSA44PrivateKey,
+    "mldsa65": mldsa.MLDSA65PrivateKey,
+    "mldsa87": mldsa.MLDSA87PrivateKey,
+}
 FITS = {
     "rsa": (RSA_OID, {S.rsa_pss_rsae_sha256, S.rsa_pss_rsae_sha384, S.rsa_pss_rsae_sha512}),
     "rsa-pss": (RSASSA_PSS_OID, {S.rsa_pss_pss_sha256, S.rsa_pss_pss_sha384, S.rsa_pss_pss_sha512}),
@@ -26,13 +31,14 @@ FITS = {
     "secp256k1": (EC_OID, set()),
     "ed25519": (ED25519_OID, {S.ed25519}),
     "ed448": (ED448_OID, {S.ed448}),
+    **{name: (f"2.16.840.1.101.3.4.3.{number}", {S[name]}) for number, name in enumerate(MLDSA, 17)},
 }
 PKCS1 = {S.rsa_pkcs1_sha256, S.rsa_pkcs1_sha384, S.rsa_pkcs1_sha512}
 KEY_OF = {scheme: name for name, (_, schemes) in FITS.items() for scheme in schemes} | dict.fromkeys(PKCS1, "rsa")
 CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1(), "secp256k1": ec.SECP256K1()}
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
-each_scheme = pytest.mark.parametrize("scheme", sorted(SCHEMES12), ids=str)
+each_scheme = pytest.mark.parametrize("scheme", sorted(SCHEMES), ids=str)
 
 
 @cache
@@ -43,12 +49,15 @@ def key(name: str, another: int = 0) -> Any:
         return ed25519.Ed25519PrivateKey.generate()
     if name == "ed448":
         return ed448.Ed448PrivateKey.generate()
+    if name in MLDSA:
+        return MLDSA[name].generate()
     return rsa.generate_private_key(65537, 2048) if name == "rsa" else key("rsa", another)
 
 
 def test_the_schemes() -> None:
-    assert set(KEY_OF) == SCHEMES12
-    assert SCHEMES12 - SCHEMES13 == PKCS1
+    assert set(KEY_OF) == SCHEMES
+    assert SCHEMES - SCHEMES13 == PKCS1
+    assert {S[name] for name in MLDSA} == SCHEMES - SCHEMES12
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -64,6 +73,7 @@ def test_what_fits_in_tls12(name: str) -> None:
     # RFC 9846 4.3.3: there an ECDSA scheme says nothing of the curve.
     expected = {scheme for scheme in S if scheme.name.startswith("ecdsa_secp")} if oid == EC_OID else set(schemes)
     expected |= PKCS1 if name == "rsa" else set()
+    expected -= {S[name] for name in MLDSA}  # TLS 1.3 alone
     assert {scheme for scheme in S if fits12(scheme, key(name).public_key(), oid)} == expected
     assert not fits12(S(0xFE01), key(name).public_key(), oid)
 

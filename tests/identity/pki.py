@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -20,9 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sanstls.crypto.signatures import PrivateKey
 
-KeyType = Literal["rsa", "rsa-b", "p256", "p384", "p521", "ed25519", "ed448"]
+KeyType = Literal["rsa", "rsa-b", "p256", "p384", "p521", "ed25519", "ed448", "mldsa44", "mldsa65", "mldsa87"]
 EDDSA: tuple[KeyType, ...] = ("ed25519", "ed448")
-KEY_TYPES: tuple[KeyType, ...] = ("rsa", "p256", "p384", "p521", *EDDSA)
+KEY_TYPES: tuple[KeyType, ...] = ("rsa", "p256", "p384", "p521", "mldsa65", *EDDSA)
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 AT = NOW.timestamp()
@@ -36,6 +36,13 @@ UNKNOWN_EXTENSION = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 
 
+_MLDSA: dict[str, Any] = {
+    "mldsa44": mldsa.MLDSA44PrivateKey,
+    "mldsa65": mldsa.MLDSA65PrivateKey,
+    "mldsa87": mldsa.MLDSA87PrivateKey,
+}
+
+
 def new_key(key_type: KeyType) -> PrivateKey:
     """A fresh key; RSA keys, which are slow to make, are always the same ones (``rsa`` and ``rsa-b``)."""
     if key_type in ("rsa", "rsa-b"):
@@ -44,6 +51,8 @@ def new_key(key_type: KeyType) -> PrivateKey:
         return ed25519.Ed25519PrivateKey.generate()
     if key_type == "ed448":
         return ed448.Ed448PrivateKey.generate()
+    if key_type in _MLDSA:
+        return _MLDSA[key_type].generate()
     return ec.generate_private_key(_CURVES[key_type]())
 
 
@@ -132,7 +141,7 @@ def _certificate(
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    is_eddsa = isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    is_eddsa = not isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
     return Issued(builder.sign(signer, None if is_eddsa else hashes.SHA256()), key)
 
 
@@ -227,7 +236,7 @@ def with_tbs(
     if isinstance(signer, ec.EllipticCurvePrivateKey):
         signature = signer.sign(changed, ec.ECDSA(hash_algorithm or hashes.SHA256()))
     else:
-        assert isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+        assert not isinstance(signer, rsa.RSAPrivateKey)
         signature = signer.sign(changed)
     whole = certificate.public_bytes(Encoding.DER)
     start = whole.index(tbs) + len(tbs)

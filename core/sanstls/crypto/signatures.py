@@ -1,17 +1,44 @@
-"""Signature schemes (RFC 9846 4.3.3, RFC 8422 5.1.3): which keys they fit, how to sign, how to verify."""
+"""Signature schemes (RFC 9846 4.3.3, RFC 8422 5.1.3, ML-DSA): which keys they fit, how to sign, how to verify."""
 
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 
 from sanstls.wire.registries import SignatureScheme
 
-__all__ = ["SCHEMES12", "SCHEMES13", "PrivateKey", "PublicKey", "fits", "fits12", "sign", "verify"]
+__all__ = [
+    "SCHEMES",
+    "SCHEMES12",
+    "SCHEMES13",
+    "PrivateKey",
+    "PublicKey",
+    "fits",
+    "fits12",
+    "scheme_of_key",
+    "sign",
+    "verify",
+]
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+)
+PublicKey = (
+    rsa.RSAPublicKey
+    | ec.EllipticCurvePublicKey
+    | ed25519.Ed25519PublicKey
+    | ed448.Ed448PublicKey
+    | mldsa.MLDSA44PublicKey
+    | mldsa.MLDSA65PublicKey
+    | mldsa.MLDSA87PublicKey
+)
 
 RSASSA_PSS_OID = "1.2.840.113549.1.1.10"
 
@@ -44,16 +71,31 @@ _ECDSA = {
     SignatureScheme.ecdsa_secp384r1_sha384: _Ecdsa(hashes.SHA384(), "secp384r1"),
     SignatureScheme.ecdsa_secp521r1_sha512: _Ecdsa(hashes.SHA512(), "secp521r1"),
 }
-_EDDSA: dict[SignatureScheme, tuple[type, type]] = {
+_MLDSA: dict[SignatureScheme, tuple[type, type]] = {
+    SignatureScheme.mldsa44: (mldsa.MLDSA44PublicKey, mldsa.MLDSA44PrivateKey),
+    SignatureScheme.mldsa65: (mldsa.MLDSA65PublicKey, mldsa.MLDSA65PrivateKey),
+    SignatureScheme.mldsa87: (mldsa.MLDSA87PublicKey, mldsa.MLDSA87PrivateKey),
+}
+# Those of which a key has one scheme and no choice of a hash.
+_BY_KEY: dict[SignatureScheme, tuple[type, type]] = {
     SignatureScheme.ed25519: (ed25519.Ed25519PublicKey, ed25519.Ed25519PrivateKey),
     SignatureScheme.ed448: (ed448.Ed448PublicKey, ed448.Ed448PrivateKey),
+    **_MLDSA,
 }
 
-SCHEMES13: frozenset[SignatureScheme] = frozenset([*_PSS, *_ECDSA, *_EDDSA])
+SCHEMES13: frozenset[SignatureScheme] = frozenset([*_PSS, *_ECDSA, *_BY_KEY])
 """The schemes that may sign a TLS 1.3 CertificateVerify; PKCS #1 v1.5 and SHA-1 may not (RFC 9846 4.5.2)."""
 
-SCHEMES12: frozenset[SignatureScheme] = SCHEMES13 | frozenset(_PKCS1)
-"""The schemes that may sign in TLS 1.2; SHA-1 may not (RFC 9155)."""
+SCHEMES: frozenset[SignatureScheme] = SCHEMES13 | frozenset(_PKCS1)
+"""All that can be used."""
+
+SCHEMES12: frozenset[SignatureScheme] = SCHEMES - frozenset(_MLDSA)
+"""The schemes that may sign in TLS 1.2; SHA-1 (RFC 9155) and ML-DSA (draft-ietf-tls-mldsa 3) may not."""
+
+
+def scheme_of_key(key: object) -> SignatureScheme | None:
+    """The one scheme of a key that has only one: EdDSA and ML-DSA."""
+    return next((scheme for scheme, (public, _) in _BY_KEY.items() if isinstance(key, public)), None)
 
 
 def _pss(hash_algorithm: hashes.HashAlgorithm) -> padding.PSS:
@@ -77,8 +119,8 @@ def fits(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
         return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == _ECDSA[scheme].curve
     if scheme in _PSS:
         return isinstance(key, rsa.RSAPublicKey) and _PSS[scheme].is_pss_key == (key_oid == RSASSA_PSS_OID)
-    if scheme in _EDDSA:
-        return isinstance(key, _EDDSA[scheme][0])
+    if scheme in _BY_KEY:
+        return isinstance(key, _BY_KEY[scheme][0])
     return False
 
 
@@ -92,7 +134,7 @@ def fits12(scheme: SignatureScheme, key: PublicKey, key_oid: str) -> bool:
         return isinstance(key, ec.EllipticCurvePublicKey)
     if scheme in _PKCS1:
         return isinstance(key, rsa.RSAPublicKey) and key_oid != RSASSA_PSS_OID
-    return fits(scheme, key, key_oid)
+    return scheme not in _MLDSA and fits(scheme, key, key_oid)
 
 
 def sign(scheme: SignatureScheme, key: PrivateKey, message: bytes, *, is_deterministic: bool = False) -> bytes:
@@ -111,8 +153,9 @@ def sign(scheme: SignatureScheme, key: PrivateKey, message: bytes, *, is_determi
         return key.sign(message, algorithm)
     if scheme in _RSA and isinstance(key, rsa.RSAPrivateKey):
         return key.sign(message, *_RSA[scheme])
-    if scheme in _EDDSA and isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
-        return key.sign(message)
+    if scheme in _BY_KEY and isinstance(key, _BY_KEY[scheme][1]):
+        signature: bytes = key.sign(message)  # type: ignore[call-arg]  # only ECDSA and RSA want more
+        return signature
     raise ValueError(f"a key of type {type(key).__name__} can't sign with {scheme}")
 
 

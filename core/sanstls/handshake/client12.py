@@ -216,7 +216,7 @@ def _check_key_exchange(
     group, scheme = exchange.params.namedcurve, exchange.algorithm
     if group not in hs.config.groups12:
         raise PeerMisbehaviour.UNOFFERED_GROUP(str(group), message=name)
-    if scheme not in hs.config.signature_schemes:
+    if scheme not in hs.config.schemes12:
         raise PeerMisbehaviour.UNOFFERED_SIGNATURE_SCHEME(str(scheme), message=name)
     if not fits12(scheme, key, key_oid):
         raise PeerMisbehaviour.SCHEME_DOES_NOT_FIT_KEY(f"{scheme} with a {type(key).__name__}", message=name)

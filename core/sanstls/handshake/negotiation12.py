@@ -183,10 +183,10 @@ def choose_scheme12(
 ) -> SignatureScheme | None:
     """The first scheme of a credential that the peer accepts. ECDSA schemes bind no curve in TLS 1.2."""
     for scheme in credential.signature_schemes_tls12:
-        if scheme in accepted and scheme in config.signature_schemes:
+        if scheme in accepted and scheme in config.schemes12:
             return scheme
     oid = credential.leaf.public_key_algorithm_oid.dotted_string
-    for scheme in config.signature_schemes:
+    for scheme in config.schemes12:
         if scheme.name.startswith("ecdsa_") and scheme in accepted and fits12(scheme, credential.public_key, oid):
             return scheme
     return None

@@ -91,7 +91,7 @@ def server_handshake12(hs: ServerHandshake, hello: ClientHello) -> Flow[Establis
         signature = yield from sign_with(hs, credential, choice.scheme, content)
         hs.send(ServerKeyExchange(params, choice.scheme, signature))
     if config.verify is not None:
-        hs.send(CertificateRequest12(_CLIENT_CERTIFICATE_TYPES, config.signature_schemes, config.client_authorities))
+        hs.send(CertificateRequest12(_CLIENT_CERTIFICATE_TYPES, config.schemes12, config.client_authorities))
     hs.send(ServerHelloDone())
 
     # The client's Certificate (7.4.6)
@@ -222,7 +222,7 @@ def _check_certificate_verify(hs: ServerHandshake, client: ClientIdentity) -> Fl
     message = yield from hs.expect(CertificateVerify)
     scheme, key = message.algorithm, client.key
     assert key is not None
-    if scheme not in hs.config.signature_schemes:
+    if scheme not in hs.config.schemes12:
         raise PeerMisbehaviour.UNOFFERED_SIGNATURE_SCHEME(str(scheme))
     if not fits12(scheme, key, client.key_oid):
         raise PeerMisbehaviour.SCHEME_DOES_NOT_FIT_KEY(f"{scheme} with a {type(key).__name__}")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sanstls.crypto.signatures import RSASSA_PSS_OID, PrivateKey, PublicKey
+from sanstls.crypto.signatures import RSASSA_PSS_OID, SCHEMES12, PrivateKey, PublicKey, scheme_of_key
 from sanstls.errors import LocalError
 from sanstls.identity.names import matches, parse_server_name
 from sanstls.wire.registries import SignatureScheme
@@ -50,10 +50,9 @@ def _schemes_of(key: object, oid: str) -> tuple[SignatureScheme, ...]:
     """The TLS 1.3 schemes that a key can sign with, best first."""
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return (_CURVES[key.curve.name],)
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return (SignatureScheme.ed25519,)
-    if isinstance(key, ed448.Ed448PublicKey):
-        return (SignatureScheme.ed448,)
+    only = scheme_of_key(key)
+    if only is not None:
+        return (only,)
     if isinstance(key, rsa.RSAPublicKey):
         room = (key.key_size + 6) // 8  # RFC 8017 9.1.1: hash, salt of the same size, and two bytes must fit
         family = _PSS if oid == RSASSA_PSS_OID else _RSAE
@@ -148,6 +147,8 @@ class Credential:
     @property
     def signature_schemes_tls12(self) -> tuple[SignatureScheme, ...]:
         """The schemes for TLS 1.2, best first: PKCS #1 v1.5, which TLS 1.3 does not sign with, comes last."""
+        if self.signature_schemes[0] not in SCHEMES12:
+            return ()
         is_plain_rsa = self.signature_schemes[0] in _RSAE
         return self.signature_schemes + _RSA_PKCS1 if is_plain_rsa else self.signature_schemes
 

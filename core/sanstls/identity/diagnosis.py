@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 
 from sanstls.errors import CertificateError
 from sanstls.identity.names import matches, parse_server_name
@@ -107,12 +107,14 @@ def check_key(index: int, certificate: x509.Certificate, *, is_eddsa_allowed: bo
                 certificate=describe(index, certificate),
                 advice="PrivatePKI takes such certificates",
             )
+    elif isinstance(key, mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
+        return
     elif not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _CURVES:
         raise CertificateError(
             "its key is of an unsupported kind",
             alert=Alert.unsupported_certificate,
             certificate=describe(index, certificate),
-            advice="RSA, P-256, P-384, P-521, Ed25519 and Ed448 are supported",
+            advice="RSA, P-256, P-384, P-521, Ed25519, Ed448 and ML-DSA are supported",
         )
 
 

@@ -6,7 +6,7 @@ Parsed messages are syntactically right, and mean whatever a peer wants: nothing
 from collections.abc import Iterable
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
 
 from sanstls.wire.codec import Struct
 from sanstls.wire.extensions import (
@@ -290,4 +290,6 @@ def _key(certificate: x509.Certificate) -> str:
             return "Ed25519"
         case ed448.Ed448PublicKey():
             return "Ed448"
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
+            return "ML-DSA-" + type(key).__name__.removeprefix("MLDSA").removesuffix("PublicKey")
     return type(key).__name__.removesuffix("PublicKey")
