@@ -6,7 +6,7 @@ come out (events, errors).
 """
 
 from sanstls._version import __version__
-from sanstls.config import ClientConfig, ServerConfig
+from sanstls.config import ClientConfig, ConfigurationRequest, ServerConfig
 from sanstls.connection import ClientConnection, ConnectionState, ServerConnection
 from sanstls.crypto.compression import ZLIB, CertificateCompressor
 from sanstls.errors import AlertReceivedError, CertificateError, LocalError, TLSError, UnexpectedEOF
@@ -74,6 +74,7 @@ __all__ = [
     "ClientConnection",
     "ClientHelloReceived",
     "CloseNotifyReceived",
+    "ConfigurationRequest",
     "ConnectionFailed",
     "ConnectionInfo",
     "ConnectionState",

@@ -42,7 +42,13 @@ from sanstls.wire.extensions import (
     SignatureSchemeList,
     SupportedVersions,
 )
-from sanstls.wire.messages import Certificate, CertificateEntry, CompressedCertificate, HandshakeMessage
+from sanstls.wire.messages import (
+    Certificate,
+    CertificateEntry,
+    ClientHello,
+    CompressedCertificate,
+    HandshakeMessage,
+)
 from sanstls.wire.messages12 import Certificate12
 from sanstls.wire.registries import (
     CertificateCompressionAlgorithm,
@@ -56,7 +62,7 @@ from sanstls.wire.registries import (
     SignatureScheme,
 )
 
-__all__ = ["ClientConfig", "ServerConfig"]
+__all__ = ["ClientConfig", "ConfigurationRequest", "ServerConfig"]
 
 DEFAULT_CIPHER_SUITES = (
     CipherSuite.TLS_AES_256_GCM_SHA384,
@@ -103,17 +109,6 @@ DEFAULT_SIGNATURE_SCHEMES = (
     SignatureScheme.mldsa87,
 )
 
-_DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
-    {
-        CredentialRequest,
-        EarlyDataRequest,
-        PreSharedKeyRequest,
-        PremasterDecryptionRequest,
-        SessionLookupRequest,
-        SignatureRequest,
-        VerificationRequest,
-    }
-)
 _MAX_TOLD_AUTHORITIES = 32
 _MAX_TICKETS_AT_ONCE = 8
 _MAX_ALPN = 2**14
@@ -428,6 +423,39 @@ class ServerConfig(_Config):
             [anchor.subject.public_bytes() for anchor in anchors] if len(anchors) <= _MAX_TOLD_AUTHORITIES else []
         )
         object.__setattr__(self, "client_authorities", tuple(dict.fromkeys(subjects)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConfigurationRequest(Request[ServerConfig]):
+    """A client has said what it wants. Answer with the configuration to go on with, for example its tenant's.
+
+    ``hello`` is all of it (versions, suites, groups; ``sanstls.inspect.ja4`` tells what
+    kind of client it is). Of the configuration that the connection was made with only
+    ``trace`` and ``key_log`` hold on. ``reject`` it for a client that is not wanted.
+    """
+
+    hello: ClientHello
+    server_name: str | None
+    alpn: tuple[str, ...]
+
+    def check(self, value: object) -> None:
+        """See :meth:`Request.check`."""
+        if not isinstance(value, ServerConfig):
+            raise LocalError("a ConfigurationRequest is answered with a ServerConfig")
+
+
+_DEFERRABLE: frozenset[type[Request[Any]]] = frozenset(
+    {
+        ConfigurationRequest,
+        CredentialRequest,
+        EarlyDataRequest,
+        PreSharedKeyRequest,
+        PremasterDecryptionRequest,
+        SessionLookupRequest,
+        SignatureRequest,
+        VerificationRequest,
+    }
+)
 
 
 def _is_verifier(value: object) -> bool:

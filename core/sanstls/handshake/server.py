@@ -1,5 +1,6 @@
 """The server's beginning, before the version is known (RFC 9846 4.2.1, 4.3.1)."""
 
+from sanstls.config import ConfigurationRequest
 from sanstls.events import ClientHelloReceived
 from sanstls.handshake.established import Established
 from sanstls.handshake.negotiation import choose_version, offered_protocols, requested_server_name
@@ -18,6 +19,9 @@ def server_handshake(hs: ServerHandshake) -> Flow[Established]:
     hs.client_random = hello.random
     hs.server_name = requested_server_name(hello)
     hs.notify(ClientHelloReceived(hello, hs.server_name, offered_protocols(hello)))
+    own_config = hs.config
+    request = ConfigurationRequest(hello, hs.server_name, offered_protocols(hello))
+    hs.config = yield from hs.ask(request, lambda: own_config)
     version = choose_version(hs.config, hello)
     flow = server_handshake13 if version is ProtocolVersion.TLS13 else server_handshake12
     return (yield from flow(hs, hello))
