@@ -379,7 +379,7 @@ async def test_aclose_says_that_it_does_so_even_with_data_unread() -> None:
 
 @on_both
 async def test_aclose_does_not_wait_for_a_peer_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sanstls_io._anyio_stream._PATIENCE", 0.02)
+    monkeypatch.setattr("sanstls_io._async_stream._PATIENCE", 0.02)
     async with transports() as (ours, theirs):
         client, server = await handshaken(Gated(ours), theirs)
         gate: Any = client.transport_stream

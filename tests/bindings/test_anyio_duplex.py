@@ -192,7 +192,7 @@ async def test_two_sides_that_both_wait_to_be_read_from() -> None:
 
 @on_both
 async def test_what_is_kept_for_a_peer_that_takes_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sanstls_io._anyio_stream._READ_AHEAD", 100_000)
+    monkeypatch.setattr("sanstls_io._async_stream._READ_AHEAD", 100_000)
     ours, theirs = memory(1)
     gate = Gated(ours)
     client, server = await handshaken(gate, theirs)

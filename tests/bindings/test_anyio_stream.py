@@ -237,7 +237,7 @@ async def test_a_handshake_that_is_cancelled() -> None:
 
 @on_both
 async def test_an_alert_waits_a_second_for_a_peer_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sanstls_io._anyio_stream._PATIENCE", 0.02)
+    monkeypatch.setattr("sanstls_io._async_stream._PATIENCE", 0.02)
     async with transports() as (ours, theirs):
         sides = await handshaken(Gated(ours), theirs)
         gate: Any = sides.client.transport_stream
